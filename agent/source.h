@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where packets come from: one AF_XDP queue (source_xsk.c), one CPU's ring buffer (source_ring.c),
+ * a PCAP or pcapng file or stream (source_pcap.c). A source belongs to its lane's thread.
+ *
+ * In a pass the lane takes packets, head by head, the earliest of all its sources first, and
+ * copies each into its frame; then it makes the frame's progress known to the journal; only then
+ * it calls give_back(), and the kernel may reuse the memory.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/loop.h"
+#include "common/pcapng.h"
+#include "common/util.h"
+
+struct source;
+
+struct source_packet {
+	uint64_t time_ns;     /* CLOCK_MONOTONIC; UTC if the source is_replay */
+	const uint8_t *data;  /* valid until give_back() */
+	uint32_t captured_len, original_len;
+	uint32_t wire_packets; /* at least 1 */
+	uint32_t interface;    /* ifindex, or number of the recorded interface */
+	uint8_t direction;     /* enum pcapng_direction */
+	bool has_queue;
+	uint16_t queue;
+};
+
+struct source_stats {
+	uint64_t received;	   /* packets taken since the position's beginning */
+	uint64_t fill_ring_empty;  /* tap: no chunk for an arriving frame */
+	uint64_t rx_ring_full, rx_dropped, rx_invalid; /* tap: XDP_STATISTICS */
+	uint64_t lost_redirected;  /* tap: redirected, never received: the daemon was gone */
+	uint64_t pending_bytes;	   /* in the ring */
+};
+
+struct source_ops {
+	const char *name;
+	/* The next packet without taking it; false: none at the moment. */
+	bool (*peek)(struct source *source, struct source_packet *ret);
+	/* Done with the packet peeked at. */
+	void (*take)(struct source *source);
+	/* Everything taken may be reused; kicks the driver if it asks for that. */
+	void (*give_back)(struct source *source);
+	/* How far it was read: what the journal keeps, and back to it after a restart. */
+	uint64_t (*position)(const struct source *source);
+	void (*seek)(struct source *source, uint64_t position);
+	void (*stats)(const struct source *source, struct source_stats *ret);
+	void (*destroy)(struct source *source);
+};
+
+/* Embedded first in each kind. */
+struct source {
+	const struct source_ops *ops;
+	uint64_t id;	/* unique in the agent, the same after a restart */
+	int poll_fd;	/* readable when peek() has something; -1: see ready */
+	bool is_replay; /* times are UTC, recorded */
+	bool at_end;	/* nothing will come any more */
+	int err;	/* why it ended, if not at its end */
+};
+
+struct dataplane_interface;
+
+/* map_fd: BPF ring buffer of one CPU; borrowed. */
+int source_ring_create(struct source **ret, int map_fd, unsigned int cpu) must_check;
+
+struct source_xsk_config {
+	const char *ifname;
+	unsigned int ifindex, queue;
+	int xsk_map_fd;
+	uint32_t frame_count; /* chunks of UMEM; 0: 8192 */
+	bool generic;	      /* bind in copy mode */
+};
+/* Registers itself in the map. error: DATAPLANE_ERROR_LEN bytes. */
+int source_xsk_create(struct source **ret, const struct source_xsk_config *config,
+		      char *error) must_check;
+
+struct source_pcap_config {
+	const char *path; /* "-": standard input */
+	double speed;	  /* 1: as recorded; 0: flat out */
+	bool stamp_now;
+	struct loop *loop;
+	void (*readable)(void *context); /* peek() may have something */
+	void *context;
+};
+int source_pcap_create(struct source **ret, const struct source_pcap_config *config) must_check;
+/* Interfaces found so far. */
+uint32_t source_pcap_interface_count(const struct source *source);
+const struct pcapng_interface *source_pcap_interface(const struct source *source, uint32_t number);
+/* What was wrong with the input, after err is set. */
+const char *source_pcap_error(const struct source *source);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads the pinned maps of instances; no daemon is needed. Any thread. */
+#pragma once
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+#include "bpf/xcap_abi.h"
+#include "common/util.h"
+
+struct maps_ring {
+	unsigned int cpu;
+	uint64_t size_bytes, pending_bytes; /* written, not yet read */
+};
+
+struct maps_interface {
+	struct xcap_info info;
+	struct xcap_count counts[XCAP_COUNTER_COUNT];
+	bool attached; /* its links live and their device exists */
+};
+
+struct maps_instance {
+	char name[256];
+	struct maps_interface *interfaces;
+	size_t interface_count;
+	struct maps_ring *rings;
+	size_t ring_count;
+};
+
+/* Every instance under bpffs (NULL: as dataplane_open), or just the one named. The list is the
+ * caller's: maps_free(). */
+int maps_read(struct maps_instance **ret, size_t *count, const char *bpffs, const char *run_dir,
+	      const char *instance) must_check;
+void maps_free(struct maps_instance *list, size_t count);

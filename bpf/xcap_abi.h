@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs and userspace agree on, and all they share. Host byte order unless a type
+ * says otherwise. Sizes are asserted: a change of any of them is a change of XCAP_ABI_VERSION.
+ * Includers bring the __u8 .. __be32 types (vmlinux.h or linux/types.h).
+ */
+#pragma once
+
+#define XCAP_ABI_VERSION 1
+
+#define XCAP_CPUS_MAX 1024
+#define XCAP_SNAPLEN_MAX 262144
+#define XCAP_QUEUES_MAX 256
+#define XCAP_SELF_MAX 32
+
+/*
+ * What became of a packet, one per-CPU array entry each per interface. At every moment
+ *   seen = self + other_direction + filtered + handed + ring_full + too_long + no_memory +
+ *          no_socket
+ * in frames, wire packets and bytes alike. tap: "handed" is redirected, which is not yet received.
+ */
+#define XCAP_COUNTERS(X)                                                                           \
+	X(SEEN, "seen")                                                                            \
+	X(SELF, "self")                                                                            \
+	X(OTHER_DIRECTION, "other_direction")                                                      \
+	X(FILTERED, "filtered")                                                                    \
+	X(HANDED, "handed")                                                                        \
+	X(RING_FULL, "ring_full")                                                                  \
+	X(TOO_LONG, "too_long")                                                                    \
+	X(NO_MEMORY, "no_memory")                                                                  \
+	X(NO_SOCKET, "no_socket")
+
+enum xcap_counter {
+#define X(id, name) XCAP_##id,
+	XCAP_COUNTERS(X)
+#undef X
+	XCAP_COUNTER_COUNT
+};
+
+/* Value of the map xcap_count. */
+struct xcap_count {
+	__u64 frames;	    /* skbs or XDP frames */
+	__u64 wire_packets; /* a GSO super-packet counts its segments */
+	__u64 bytes;	    /* length of the frame, tags in band, headers of each segment */
+};
+
+enum xcap_mode { XCAP_MIRROR = 1, XCAP_TAP = 2 };
+enum xcap_direction { XCAP_IN = 1, XCAP_OUT = 2 }; /* bits */
+
+/*
+ * rodata of a program, set between open and load: one load of the programs per interface, so that
+ * the verifier removes what this interface does not need.
+ */
+struct xcap_config {
+	__u32 ifindex;
+	__u32 snaplen;	    /* 1 .. XCAP_SNAPLEN_MAX */
+	__u32 directions;   /* enum xcap_direction bits that are kept */
+	__u32 wakeup_bytes; /* data in a ring from which its reader is woken at once */
+	__u32 has_self;	    /* xcap_self is filled: look for our own upload */
+	__u32 pass_no_socket; /* tap: what finds no socket passes on (else it is dropped) */
+};
+
+/* Record in a ring buffer; captured_len bytes of the frame follow. */
+struct xcap_record {
+	__u64 time_ns;	     /* CLOCK_MONOTONIC on arrival */
+	__u32 ifindex;
+	__u32 captured_len;
+	__u32 original_len;  /* tags in band, FCS not included */
+	__u32 wire_packets;  /* 1, or the segments of a GSO super-packet */
+	__u16 gso_size;	     /* payload bytes of each segment; 0 if it is none */
+	__u16 queue;	     /* RX queue plus one; 0 if not known */
+	__u8 direction;	     /* enum xcap_direction */
+	__u8 pad[3];
+};
+
+/* In front of an XDP frame's data (XDP metadata), for AF_XDP. */
+struct xcap_meta {
+	__u64 time_ns;
+	__u32 captured_len; /* up to snaplen, at most the frame's length */
+	__u32 original_len;
+};
+
+/* An endpoint whose TCP traffic is our own upload: an aggregator. */
+struct xcap_endpoint {
+	__u8 address[16]; /* IPv6, or IPv4 mapped into it; network byte order */
+	__be16 port;
+	__u16 pad;
+};
+
+/* Value of the array map xcap_self, one entry. */
+struct xcap_self {
+	__u32 count;
+	struct xcap_endpoint list[XCAP_SELF_MAX];
+};
+
+/* Value of the array map xcap_info, one entry: what is attached, for adoption and for xcapctl. */
+struct xcap_info {
+	__u32 abi_version;
+	__u32 mode; /* enum xcap_mode */
+	__u32 ifindex;
+	__u32 snaplen;
+	__u32 directions;
+	__u32 flags; /* enum xcap_info_flags */
+	char ifname[16];
+};
+
+enum xcap_info_flags { XCAP_INFO_GENERIC = 1, XCAP_INFO_VLAN_OFFLOAD_OFF = 2 };
+
+_Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
+_Static_assert(sizeof(struct xcap_config) == 24, "xcap_config");
+_Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
+_Static_assert(sizeof(struct xcap_meta) == 16, "xcap_meta");
+_Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");
+_Static_assert(sizeof(struct xcap_info) == 40, "xcap_info");

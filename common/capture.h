@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writes merged packets as one pcapng or PCAP: a section header, one Interface Description Block
+ * per (agent, interface) when its first packet comes, packets, statistics at the end. Sans-I/O: the
+ * bytes are appended to a buffer that the owner writes out. libpcap's readers stop where link type
+ * or snaplen change: every IDB here has link type of the first packet and snaplen 262144, and
+ * a packet of another link type is refused with -EXDEV for the owner to put into another file.
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/pcapng.h"
+
+enum capture_format { CAPTURE_PCAPNG, CAPTURE_PCAP };
+
+struct capture;
+
+/* "pcapng" or "pcap"; -EINVAL for any other. */
+int capture_format_parse(enum capture_format *ret, const char *text);
+int capture_create(struct capture **ret, enum capture_format format, const char *application)
+	must_check;
+void capture_destroy(struct capture *capture);
+/*
+ * agent: prefix of if_name ("AGENT/IF"); NULL: the name as it is. The header goes out with the first
+ * packet, or by capture_begin() for an empty file. Changed interface details (filter) make a new
+ * IDB. -EXDEV: another link type.
+ */
+int capture_begin(struct capture *capture, uint16_t link_type, struct buf *out) must_check;
+int capture_packet(struct capture *capture, const char *agent,
+		   const struct pcapng_interface *interface, const struct pcapng_packet *packet,
+		   struct buf *out) must_check;
+/* An Interface Statistics Block per interface (pcapng). */
+void capture_end(struct capture *capture, struct buf *out);
+bool capture_begun(const struct capture *capture);
+uint16_t capture_link_type(const struct capture *capture);
+/* Continue a pcapng file that was cut at a block's end: a new section is begun with the next
+ * packet. A PCAP file goes on without a header. */
+void capture_resume(struct capture *capture, uint16_t link_type);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The local control socket: a stream socket in the run directory, mode 0600. One request a
+ * connection: a JSON object and a newline, {"command": "status", ...}; the answer is
+ * {"ok": true, "result": ...} or {"ok": false, "error": "..."} and a newline, then the end.
+ * The server belongs to the thread that runs its loop; a slow or silent client holds up nobody
+ * (5 s, 64 KiB request, 32 clients).
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "common/loop.h"
+
+struct control;
+
+struct control_command {
+	const char *name;
+	/* 0 and *result (owned by the caller then), or a negative errno and *error (static text or
+	 * one that lives as long as context; NULL: the errno's). */
+	int (*run)(void *context, const json_t *request, json_t **result, const char **error);
+};
+
+/* A socket left over from a dead daemon is replaced; -EADDRINUSE: one answers there. */
+int control_create(struct control **ret, struct loop *loop, const char *path,
+		   const struct control_command *commands, size_t count, void *context) must_check;
+/* Closes clients (turns the loop until nothing is in flight) and removes the socket. */
+void control_destroy(struct control *control);
+
+/* Client, blocking, timeout 5 s. 0 and *result, or a negative errno and error filled. */
+int control_call(const char *path, json_t *request, json_t **result, char error[256]) must_check;

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One time-ordered sequence of packets out of many streams. Sans-I/O: it is told of frames and
+ * watermarks and given a way to load a frame's bytes; it belongs to one thread. It serves the
+ * aggregator's merge reader, `xcapd -w` and `xcapctl cat`, hence common/.
+ *
+ * A packet leaves when every stream that counts has a watermark at or above its time. Ties: agent,
+ * instance, lane, sequence, index. It holds frames (positions, and bytes within
+ * memory_bytes), not packets: of frames beyond that only the position is kept and the bytes are
+ * loaded when their time comes.
+ */
+#pragma once
+
+#include "common/frame.h"
+#include "common/pcapng.h"
+#include "common/stream.h"
+
+struct merge;
+
+struct merge_ops {
+	/*
+	 * The frame (header and payload) of this journal and position again, into buf
+	 * (FRAME_LEN_MAX bytes): its length or a negative errno (counted as a damaged frame).
+	 */
+	int (*load)(void *context, uint32_t journal, uint64_t position, uint8_t *buf);
+};
+
+struct merge_config {
+	const struct merge_ops *ops;
+	void *context;
+	uint64_t merge_wait_ns; /* a stream that says nothing for so long is left out; 0: 10 s */
+	uint64_t memory_bytes;	/* frames held as bytes; 0: 256 MiB */
+	bool replay;		/* take replayed streams and no live ones, or the other way round */
+};
+
+/* Where a packet stands in the order. */
+struct merge_key {
+	uint64_t time_ns;
+	struct stream_id stream;
+	uint64_t sequence;
+	uint32_t index; /* in the frame's own order */
+};
+
+struct merge_packet {
+	struct merge_key key;
+	const struct pcapng_interface *interface;
+	struct pcapng_packet packet; /* data valid until the next call on the merge */
+	bool is_late;		     /* older than what has left already: not for the main output */
+};
+
+struct merge_stats {
+	uint64_t packets, late_packets, damaged_frames, damaged_packets, frames_waiting, bytes_held;
+	uint64_t streams, streams_left_out, reloads;
+	uint64_t watermark_ns; /* everything up to here has left */
+};
+
+int merge_create(struct merge **ret, const struct merge_config *config) must_check;
+void merge_destroy(struct merge *merge);
+
+/* Number for a stream; the same for one that is known. A stream of the other kind (replay) gets
+ * -EXDEV: its frames are not to be added. A stream joins at the current watermark. */
+int merge_stream(struct merge *merge, const struct stream_id *id, uint32_t *ret) must_check;
+/*
+ * A frame of the stream, in the order of the journal: packets, BYE (the stream ends) or any other
+ * (its watermark counts). now_ns: CLOCK_MONOTONIC. bytes are copied if there is room. read_on:
+ * skip packets up to and including this key (resume after a checkpoint), or NULL.
+ */
+int merge_frame(struct merge *merge, uint32_t stream, uint32_t journal, uint64_t position,
+		const struct frame_header *header, const uint8_t *frame, size_t len, uint64_t now_ns,
+		const struct merge_key *read_on) must_check;
+void merge_watermark(struct merge *merge, uint32_t stream, uint64_t watermark_ns, uint64_t now_ns);
+/* The stream's sender is gone without BYE, or came back. */
+void merge_stream_away(struct merge *merge, uint32_t stream, uint64_t now_ns);
+/* No more will come: give out everything. */
+void merge_finish(struct merge *merge);
+
+/* 1: a packet; 0: none may leave yet; now_ns decides who is silent. */
+int merge_next(struct merge *merge, uint64_t now_ns, struct merge_packet *ret) must_check;
+/* When merge_next() may have something though nothing was added (a stream falls silent); UINT64_MAX
+ * if never. CLOCK_MONOTONIC. */
+uint64_t merge_deadline(const struct merge *merge);
+/* Position of the oldest frame of the journal with a packet that has not left; `end` if none. */
+uint64_t merge_low_position(const struct merge *merge, uint32_t journal, uint64_t end);
+const struct merge_stats *merge_stats(const struct merge *merge);
