@@ -23,7 +23,7 @@ struct source_packet {
 	const uint8_t *data;  /* valid until give_back() */
 	uint32_t captured_len, original_len;
 	uint32_t wire_packets; /* at least 1 */
-	uint32_t interface;    /* ifindex, or number of the recorded interface */
+	uint32_t interface;    /* ifindex, or what describe() takes */
 	uint8_t direction;     /* enum pcapng_direction */
 	bool has_queue;
 	uint16_t queue;
@@ -49,6 +49,13 @@ struct source_ops {
 	uint64_t (*position)(const struct source *source);
 	void (*seek)(struct source *source, uint64_t position);
 	void (*stats)(const struct source *source, struct source_stats *ret);
+	/* Once, on the lane's thread, before the first peek; NULL: nothing to do. */
+	int (*start)(struct source *source, struct loop *loop);
+	/* Recorded interface of a packet; NULL: packet->interface is an ifindex. */
+	const struct pcapng_interface *(*describe)(const struct source *source, uint32_t interface);
+	/* Ask what is in flight to end; destroy once idle() (NULL: nothing ever is). */
+	void (*stop)(struct source *source);
+	bool (*idle)(const struct source *source);
 	void (*destroy)(struct source *source);
 };
 
@@ -79,16 +86,12 @@ int source_xsk_create(struct source **ret, const struct source_xsk_config *confi
 		      char *error) must_check;
 
 struct source_pcap_config {
-	const char *path; /* "-": standard input */
-	double speed;	  /* 1: as recorded; 0: flat out */
-	bool stamp_now;
-	struct loop *loop;
-	void (*readable)(void *context); /* peek() may have something */
-	void *context;
+	const char *path;  /* "-": standard input */
+	const char *label; /* name of what was recorded; NULL: names in the file, else its own */
+	double speed;	   /* 1: as recorded; 0: flat out */
+	bool stamp_now;	   /* live: the time of reading is the packet's time */
 };
+/* -errno of the file. Its contents are looked at when the lane starts it. */
 int source_pcap_create(struct source **ret, const struct source_pcap_config *config) must_check;
-/* Interfaces found so far. */
-uint32_t source_pcap_interface_count(const struct source *source);
-const struct pcapng_interface *source_pcap_interface(const struct source *source, uint32_t number);
 /* What was wrong with the input, after err is set. */
 const char *source_pcap_error(const struct source *source);
