@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/frame_builder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A change of the UTC offset beyond what slewing makes (500 ppm, adjtimex(2)) is a step. */
+#define STEP_NS NS_PER_MS
+#define SLEW_PER_SECOND_NS (NS_PER_MS)
+/* An interface without packets is described for this many frames more. */
+#define KEEP_FRAMES 16
+#define INTERFACE_BLOCK_MAX 1024
+
+struct known_interface {
+	const struct source *recorder; /* whose numbering id is of; NULL: ifindex */
+	uint32_t id;
+	uint32_t local;	      /* id in the open frame */
+	uint64_t frame;	      /* number of the open frame, if it is described there */
+	uint64_t last_used;   /* number of the frame that last had a packet of it */
+	const uint64_t *drops;
+	uint64_t drops_reported;
+	size_t block_len;
+	uint8_t block[INTERFACE_BLOCK_MAX]; /* its Interface Description Block */
+};
+
+struct frame_builder {
+	struct memory_journal *journal;
+	struct source *const *sources;
+	struct journal_position *positions;
+	unsigned int source_count;
+	struct known_interface *known;
+	unsigned int known_count, last_known;
+	uint8_t *payload; /* NULL: no frame is open */
+	size_t len, room, batch_bytes;
+	struct frame_header header;
+	uint64_t frame_number, opened_ns;
+	uint64_t newest_ns; /* latest packet of the stream */
+	uint64_t sampled_ns; /* when offset_ns was taken, CLOCK_MONOTONIC */
+	int64_t offset_ns;   /* UTC - CLOCK_MONOTONIC */
+	uint32_t next_local;
+	bool is_replay, step_pending, dirty;
+};
+
+int frame_builder_create(struct frame_builder **ret, struct memory_journal *journal,
+			 struct source *const *sources, unsigned int source_count,
+			 size_t batch_bytes)
+{
+	struct frame_builder *builder = calloc(1, sizeof(*builder));
+
+	if (!builder)
+		return -ENOMEM;
+	builder->positions = calloc(source_count + 1, sizeof(*builder->positions));
+	if (!builder->positions) {
+		free(builder);
+		return -ENOMEM;
+	}
+	builder->journal = journal;
+	builder->sources = sources;
+	builder->source_count = source_count;
+	builder->batch_bytes = MIN(batch_bytes, FRAME_PAYLOAD_MAX);
+	builder->is_replay = source_count && sources[0]->is_replay;
+	*ret = builder;
+	return 0;
+}
+
+void frame_builder_destroy(struct frame_builder *builder)
+{
+	if (!builder)
+		return;
+	free(builder->positions);
+	free(builder->known);
+	free(builder);
+}
+
+/* CLOCK_REALTIME - CLOCK_MONOTONIC, from the closest of a few readings. */
+static int64_t sample_offset(uint64_t *at)
+{
+	uint64_t before, real, after, best = UINT64_MAX;
+	int64_t offset = 0;
+
+	for (int i = 0; i < 3; i++) {
+		before = clock_ns(CLOCK_MONOTONIC);
+		real = clock_ns(CLOCK_REALTIME);
+		after = clock_ns(CLOCK_MONOTONIC);
+		if (after - before < best) {
+			best = after - before;
+			offset = (int64_t)(real - before - best / 2);
+			*at = after;
+		}
+	}
+	return offset;
+}
+
+static void collect_positions(struct frame_builder *builder)
+{
+	for (unsigned int i = 0; i < builder->source_count; i++) {
+		const struct source *source = builder->sources[i];
+
+		builder->positions[i].source = source->id;
+		builder->positions[i].value = source->ops->position(source);
+	}
+}
+
+/* The clock was stepped: say so in a frame of its own (two i64: offset before and after). */
+static void commit_clock(struct frame_builder *builder, int64_t before)
+{
+	struct frame_header header = {
+		.type = FRAME_CLOCK,
+		.flags = FRAME_F_CLOCK_STEP,
+		.stream = 1,
+		.utc_offset_ns = builder->offset_ns,
+	};
+	uint8_t *payload = memory_journal_begin(builder->journal, 16);
+
+	if (!payload)
+		return;
+	memcpy(payload, &before, 8);
+	memcpy(payload + 8, &builder->offset_ns, 8);
+	collect_positions(builder);
+	memory_journal_commit(builder->journal, &header, 16, builder->positions,
+			      builder->source_count);
+}
+
+static void update_offset(struct frame_builder *builder)
+{
+	int64_t before = builder->offset_ns, change, slew;
+	uint64_t sampled_before = builder->sampled_ns;
+
+	if (builder->is_replay)
+		return;
+	builder->offset_ns = sample_offset(&builder->sampled_ns);
+	if (!sampled_before)
+		return;
+	change = llabs(builder->offset_ns - before);
+	slew = (int64_t)((builder->sampled_ns - sampled_before) / NS_PER_SEC * SLEW_PER_SECOND_NS);
+	if (change > (int64_t)STEP_NS + slew) {
+		commit_clock(builder, before);
+		builder->step_pending = true;
+	}
+}
+
+uint64_t frame_builder_utc(struct frame_builder *builder, uint64_t monotonic_ns)
+{
+	if (!builder->payload)
+		update_offset(builder);
+	return monotonic_ns + (uint64_t)builder->offset_ns;
+}
+
+static void put_interface(struct frame_builder *builder, struct known_interface *known)
+{
+	memcpy(builder->payload + builder->len, known->block, known->block_len);
+	builder->len += known->block_len;
+	known->frame = builder->frame_number;
+	known->local = builder->next_local++;
+}
+
+static bool is_recent(const struct frame_builder *builder, const struct known_interface *known)
+{
+	return known->last_used + KEEP_FRAMES >= builder->frame_number;
+}
+
+/* A frame with room for need bytes after the descriptions of the interfaces in use. */
+static bool open_frame(struct frame_builder *builder, size_t need)
+{
+	size_t blocks = 0;
+
+	update_offset(builder);
+	builder->frame_number++;
+	for (unsigned int i = 0; i < builder->known_count; i++) {
+		if (is_recent(builder, &builder->known[i]))
+			blocks += builder->known[i].block_len;
+	}
+	blocks += INTERFACE_BLOCK_MAX; /* one that is not known yet */
+	builder->room = MAX(builder->batch_bytes, blocks + need);
+	if (builder->room > FRAME_PAYLOAD_MAX)
+		return false;
+	builder->payload = memory_journal_begin(builder->journal, builder->room);
+	if (!builder->payload)
+		return false;
+	builder->len = 0;
+	builder->next_local = 0;
+	builder->opened_ns = clock_ns(CLOCK_MONOTONIC);
+	builder->header = (struct frame_header){
+		.type = FRAME_PACKETS,
+		.stream = 1,
+		.utc_offset_ns = builder->is_replay ? 0 : builder->offset_ns,
+	};
+	if (builder->is_replay)
+		builder->header.flags |= FRAME_F_REPLAY;
+	if (builder->step_pending)
+		builder->header.flags |= FRAME_F_CLOCK_STEP;
+	builder->step_pending = false;
+	for (unsigned int i = 0; i < builder->known_count; i++) {
+		if (is_recent(builder, &builder->known[i]))
+			put_interface(builder, &builder->known[i]);
+	}
+	return true;
+}
+
+static struct known_interface *find(struct frame_builder *builder, const struct source *source,
+				    uint32_t id)
+{
+	const struct source *recorder = source->ops->describe ? source : NULL;
+	struct known_interface *known;
+
+	if (builder->last_known < builder->known_count) {
+		known = &builder->known[builder->last_known];
+		if (known->id == id && known->recorder == recorder)
+			return known;
+	}
+	for (unsigned int i = 0; i < builder->known_count; i++) {
+		known = &builder->known[i];
+		if (known->id == id && known->recorder == recorder) {
+			builder->last_known = i;
+			return known;
+		}
+	}
+	return NULL;
+}
+
+static enum frame_builder_result drop(struct frame_builder *builder,
+				      const struct source_packet *packet)
+{
+	memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, packet->wire_packets,
+				  packet->original_len);
+	return FRAME_BUILDER_DROPPED;
+}
+
+enum frame_builder_result frame_builder_append(struct frame_builder *builder,
+					       const struct source *source,
+					       const struct source_packet *packet)
+{
+	struct known_interface *known = find(builder, source, packet->interface);
+	struct pcapng_packet block;
+	uint64_t drops, time_ns;
+	bool is_late;
+	size_t n;
+
+	if (!known)
+		return FRAME_BUILDER_INTERFACE;
+	block = (struct pcapng_packet){
+		.captured_len = packet->captured_len,
+		.original_len = packet->original_len,
+		.data = packet->data,
+		.flags = packet->direction,
+		.has_queue = packet->has_queue,
+		.queue = packet->queue,
+	};
+	if (known->drops) {
+		drops = __atomic_load_n(known->drops, __ATOMIC_RELAXED);
+		block.has_drop_count = drops != known->drops_reported;
+		block.drop_count = drops - known->drops_reported;
+	}
+	if (!builder->payload && !open_frame(builder, pcapng_packet_len(&block)))
+		return drop(builder, packet);
+	if (known->frame != builder->frame_number) {
+		if (builder->header.packet_count)
+			return FRAME_BUILDER_CLOSE;
+		if (builder->len + known->block_len > builder->room)
+			goto larger;
+		put_interface(builder, known);
+	}
+	block.interface = known->local;
+	time_ns = source->is_replay ? packet->time_ns :
+				      packet->time_ns + (uint64_t)builder->offset_ns;
+	block.time_ns = time_ns;
+	n = pcapng_put_packet(builder->payload + builder->len, builder->room - builder->len, &block,
+			      NULL);
+	if (!n)
+		goto larger;
+	builder->len += n;
+	builder->dirty = true;
+	known->last_used = builder->frame_number;
+	known->drops_reported += block.has_drop_count ? block.drop_count : 0;
+	if (!builder->header.packet_count || time_ns < builder->header.first_ns)
+		builder->header.first_ns = time_ns;
+	if (time_ns > builder->header.last_ns)
+		builder->header.last_ns = time_ns;
+	builder->header.packet_count++;
+	builder->header.wire_count += packet->wire_packets;
+	is_late = time_ns < builder->newest_ns;
+	if (is_late)
+		builder->header.flags |= FRAME_F_LATE;
+	else
+		builder->newest_ns = time_ns;
+	return is_late ? FRAME_BUILDER_LATE : FRAME_BUILDER_DONE;
+larger:
+	if (builder->header.packet_count)
+		return FRAME_BUILDER_CLOSE;
+	/* An empty frame too small for this one packet: one that fits it. */
+	memory_journal_abandon(builder->journal);
+	builder->payload = NULL;
+	if (!open_frame(builder, pcapng_packet_len(&block)))
+		return drop(builder, packet);
+	return FRAME_BUILDER_AGAIN;
+}
+
+enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
+						  const struct source *source, uint32_t id,
+						  const struct pcapng_interface *description,
+						  const uint64_t *drops)
+{
+	struct pcapng_interface unknown = { .link_type = LINKTYPE_ETHERNET, .name = "unknown" };
+	struct known_interface *list, *known;
+
+	list = realloc(builder->known, (builder->known_count + 1) * sizeof(*list));
+	if (!list) {
+		memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, 1, 0);
+		return FRAME_BUILDER_DROPPED;
+	}
+	builder->known = list;
+	known = &list[builder->known_count];
+	*known = (struct known_interface){
+		.recorder = source->ops->describe ? source : NULL, .id = id, .drops = drops
+	};
+	known->block_len = pcapng_put_interface(known->block, sizeof(known->block),
+						description ? description : &unknown);
+	builder->known_count++;
+	return FRAME_BUILDER_AGAIN;
+}
+
+void frame_builder_progress(struct frame_builder *builder)
+{
+	if (!builder->payload || !builder->dirty)
+		return;
+	collect_positions(builder);
+	memory_journal_progress(builder->journal, &builder->header, builder->len,
+				builder->positions, builder->source_count);
+	builder->dirty = false;
+}
+
+bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns)
+{
+	bool has_packets = builder->payload && builder->header.packet_count;
+
+	if (!builder->payload)
+		return false;
+	if (has_packets) {
+		builder->header.watermark_ns = watermark_ns;
+		collect_positions(builder);
+		memory_journal_commit(builder->journal, &builder->header, builder->len,
+				      builder->positions, builder->source_count);
+	} else {
+		memory_journal_abandon(builder->journal);
+	}
+	builder->payload = NULL;
+	builder->dirty = false;
+	return has_packets;
+}
+
+bool frame_builder_is_open(const struct frame_builder *builder)
+{
+	return builder->payload != NULL;
+}
+
+uint64_t frame_builder_opened_ns(const struct frame_builder *builder)
+{
+	return builder->opened_ns;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Builds PACKETS frames in a lane's journal: interface descriptions first, then packets. It does
+ * the arithmetic of time: live packets come with CLOCK_MONOTONIC and leave with UTC, by an offset
+ * that changes only between frames. No I/O; belongs to the lane's thread.
+ */
+#pragma once
+
+#include "agent/source.h"
+#include "common/memory_journal.h"
+
+struct frame_builder;
+
+enum frame_builder_result {
+	FRAME_BUILDER_DONE,
+	FRAME_BUILDER_LATE,	 /* done, but older than a packet before it */
+	FRAME_BUILDER_INTERFACE, /* tell what the interface is, by frame_builder_interface() */
+	FRAME_BUILDER_CLOSE,	 /* commit the frame and try again */
+	FRAME_BUILDER_AGAIN,	 /* try again */
+	FRAME_BUILDER_DROPPED,	 /* counted in the journal: it is full, or the packet too large */
+};
+
+int frame_builder_create(struct frame_builder **ret, struct memory_journal *journal,
+			 struct source *const *sources, unsigned int source_count,
+			 size_t batch_bytes) must_check;
+void frame_builder_destroy(struct frame_builder *builder);
+
+enum frame_builder_result frame_builder_append(struct frame_builder *builder,
+					       const struct source *source,
+					       const struct source_packet *packet);
+/*
+ * description: NULL if nobody knows it; copied. drops: what was lost on it so far, read with
+ * relaxed order for epb_dropcount; or NULL.
+ */
+enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
+						  const struct source *source, uint32_t id,
+						  const struct pcapng_interface *description,
+						  const uint64_t *drops);
+/* Everything appended and every source's position survive the process from here on. */
+void frame_builder_progress(struct frame_builder *builder);
+/* True if there was a frame with packets. */
+bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns);
+bool frame_builder_is_open(const struct frame_builder *builder);
+/* CLOCK_MONOTONIC of the open frame's first packet's arrival here. */
+uint64_t frame_builder_opened_ns(const struct frame_builder *builder);
+/* UTC of a CLOCK_MONOTONIC time, by the offset in force. */
+uint64_t frame_builder_utc(struct frame_builder *builder, uint64_t monotonic_ns);

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/lane.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/frame_builder.h"
+#include "common/log.h"
+
+/* Packets of one pass, so that the uplink and the timers get their turn. */
+#define PASS_PACKETS 8192
+/*
+ * While a frame is open the rings are looked at by this clock, not by wake-ups: a wake-up per
+ * packet costs more than the packet. 8 MiB of ring hold 4 ms of the highest rate seen.
+ */
+#define TICK_NS NS_PER_MS
+/* A packet may show in a ring this much after its time: interrupted between stamp and ring. */
+#define SETTLE_NS (20 * NS_PER_US)
+#define WATERMARK_SLACK_NS NS_PER_MS
+/* Recorded files are now and then out of order; what is more than this late is set apart. */
+#define REPLAY_SLACK_NS NS_PER_SEC
+#define MARK_NS (100 * NS_PER_MS)
+#define MARK_SOON_NS (4 * NS_PER_MS)
+
+struct head {
+	struct source_packet packet;
+	bool valid;
+};
+
+struct lane_poll {
+	struct loop_op op;
+	struct lane *lane;
+	int fd;
+	bool armed;
+};
+
+struct lane {
+	struct lane_config config;
+	struct lane_stats stats;
+	struct loop *loop;
+	struct uplink *uplink;
+	struct frame_builder *builder;
+	struct head *heads; /* one per source */
+	struct lane_poll *polls;
+	unsigned int polls_armed;
+	struct loop_timer tick, mark;
+	struct loop_event stop_event;
+	_Atomic uint64_t watermark_ns;
+	uint64_t replay_time_ns; /* latest recorded time seen */
+	void (*committed)(void *context);
+	void *context;
+	pthread_t thread;
+	sem_t ready; /* the thread has its loop, or start_err */
+	int start_err;
+	pthread_mutex_t stop_lock; /* stop_event is there while takes_stop */
+	bool takes_stop;
+	_Atomic uint64_t stop_deadline_ns;
+	_Atomic bool stop_takes_rest;
+	bool started, draining, ending, ended, stop_taking, quiet;
+	int end_err;
+};
+
+static inline void put(_Atomic uint64_t *counter, uint64_t value)
+{
+	atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static inline void add(_Atomic uint64_t *counter, uint64_t value)
+{
+	/* One writer: no locked instruction is needed. */
+	put(counter, atomic_load_explicit(counter, memory_order_relaxed) + value);
+}
+
+static void note_commit(struct lane *lane)
+{
+	add(&lane->stats.frames, 1);
+	if (lane->committed)
+		lane->committed(lane->context);
+}
+
+static void close_frame(struct lane *lane)
+{
+	if (frame_builder_commit(lane->builder,
+				 atomic_load_explicit(&lane->watermark_ns, memory_order_relaxed)))
+		note_commit(lane);
+}
+
+/* Counts a packet against -c; false: the limit was reached before it. */
+static bool count_packet(struct lane *lane)
+{
+	struct lane_shared *shared = lane->config.shared;
+	uint64_t before;
+
+	if (!shared->count_max)
+		return true;
+	before = atomic_fetch_add(&shared->count, 1);
+	if (before + 1 == shared->count_max)
+		loop_event_signal(shared->state_changed);
+	if (before < shared->count_max)
+		return true;
+	lane->stop_taking = true;
+	return false;
+}
+
+static const struct pcapng_interface *describe(struct lane *lane, const struct source *source,
+					       uint32_t id, uint64_t **drops)
+{
+	struct lane_shared *shared = lane->config.shared;
+
+	if (source->ops->describe)
+		return source->ops->describe(source, id);
+	for (unsigned int i = 0; i < shared->interface_count; i++) {
+		if (shared->interfaces[i].id == id) {
+			*drops = (uint64_t *)(uintptr_t)&shared->interfaces[i].drops;
+			return &shared->interfaces[i].description;
+		}
+	}
+	return NULL;
+}
+
+static void append(struct lane *lane, const struct source *source,
+		   const struct source_packet *packet)
+{
+	struct lane_stats *stats = &lane->stats;
+	const struct pcapng_interface *interface;
+	enum frame_builder_result result;
+	uint64_t *drops = NULL;
+
+	do {
+		result = frame_builder_append(lane->builder, source, packet);
+		if (result == FRAME_BUILDER_INTERFACE) {
+			interface = describe(lane, source, packet->interface, &drops);
+			result = frame_builder_interface(lane->builder, source, packet->interface,
+							 interface, drops);
+		}
+		if (result == FRAME_BUILDER_CLOSE)
+			close_frame(lane);
+	} while (result == FRAME_BUILDER_CLOSE || result == FRAME_BUILDER_AGAIN);
+	add(&stats->packets, 1);
+	add(&stats->wire_packets, packet->wire_packets);
+	add(&stats->bytes, packet->captured_len);
+	if (result == FRAME_BUILDER_LATE)
+		add(&stats->late_packets, 1);
+	if (source->is_replay && packet->time_ns > lane->replay_time_ns)
+		lane->replay_time_ns = packet->time_ns;
+}
+
+static bool head_fill(struct lane *lane, unsigned int i)
+{
+	struct source *source = lane->config.sources[i];
+	struct head *head = &lane->heads[i];
+
+	if (!head->valid)
+		head->valid = source->ops->peek(source, &head->packet);
+	return head->valid;
+}
+
+/* The source with the earliest head, and until which time it stays the earliest. */
+static int earliest(struct lane *lane, uint64_t *until)
+{
+	int best = -1;
+
+	*until = UINT64_MAX;
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		uint64_t time_ns;
+
+		if (!head_fill(lane, i))
+			continue;
+		time_ns = lane->heads[i].packet.time_ns;
+		if (best < 0) {
+			best = (int)i;
+		} else if (time_ns < lane->heads[best].packet.time_ns) {
+			*until = lane->heads[best].packet.time_ns;
+			best = (int)i;
+		} else if (time_ns < *until) {
+			*until = time_ns;
+		}
+	}
+	return best;
+}
+
+/*
+ * Takes packets up to settled_ns, the earliest first. Returns how many; *oldest_ns is the time of
+ * the earliest one left, UINT64_MAX if there is none.
+ */
+static unsigned int take_packets(struct lane *lane, uint64_t settled_ns, uint64_t *oldest_ns)
+{
+	unsigned int count = 0;
+	uint64_t until;
+	int best;
+
+	*oldest_ns = UINT64_MAX;
+	while ((best = earliest(lane, &until)) >= 0) {
+		struct source *source = lane->config.sources[best];
+		struct head *head = &lane->heads[best];
+
+		do {
+			*oldest_ns = head->packet.time_ns;
+			if (count >= PASS_PACKETS || lane->stop_taking ||
+			    (!source->is_replay && head->packet.time_ns > settled_ns))
+				return count;
+			if (!count_packet(lane))
+				return count;
+			append(lane, source, &head->packet);
+			source->ops->take(source);
+			head->valid = false;
+			count++;
+		} while (head_fill(lane, (unsigned int)best) && head->packet.time_ns <= until);
+		*oldest_ns = UINT64_MAX;
+	}
+	return count;
+}
+
+static bool sources_at_end(const struct lane *lane)
+{
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		if (!lane->config.sources[i]->at_end)
+			return false;
+	}
+	return lane->config.source_count > 0;
+}
+
+static bool is_replay(const struct lane *lane)
+{
+	return lane->config.source_count && lane->config.sources[0]->is_replay;
+}
+
+static void publish_stats(struct lane *lane)
+{
+	struct lane_stats *stats = &lane->stats;
+	struct memory_journal_stats journal;
+	struct source_stats source, sum = {};
+
+	memory_journal_stats(lane->config.journal, &journal);
+	put(&stats->journal_frames, journal.frames);
+	put(&stats->journal_packets, journal.packets);
+	put(&stats->journal_wire_packets, journal.wire_packets);
+	put(&stats->journal_bytes, journal.bytes);
+	for (int i = 0; i < LOSS_REASON_COUNT; i++) {
+		put(&stats->lost_packets[i], journal.lost_packets[i]);
+		put(&stats->lost_wire_packets[i], journal.lost_wire_packets[i]);
+	}
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		lane->config.sources[i]->ops->stats(lane->config.sources[i], &source);
+		sum.fill_ring_empty += source.fill_ring_empty;
+		sum.rx_ring_full += source.rx_ring_full;
+		sum.rx_dropped += source.rx_dropped;
+		sum.lost_redirected += source.lost_redirected;
+		sum.pending_bytes += source.pending_bytes;
+	}
+	put(&stats->fill_ring_empty, sum.fill_ring_empty);
+	put(&stats->rx_ring_full, sum.rx_ring_full);
+	put(&stats->rx_dropped, sum.rx_dropped);
+	put(&stats->lost_redirected, sum.lost_redirected);
+	put(&stats->pending_bytes, sum.pending_bytes);
+	if (lane->uplink) {
+		const struct uplink_stats *up = uplink_stats(lane->uplink);
+
+		put(&stats->frames_acked, up->frames_acked);
+		put(&stats->frames_sent, up->frames_sent);
+		put(&stats->connects, up->connects);
+		put(&stats->uplink_state, up->state);
+		put(&stats->rtt_ns, up->rtt_ns);
+		put(&stats->send_calls, up->send_calls);
+	}
+}
+
+static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t settled_ns)
+{
+	uint64_t reached = MIN(oldest_ns, settled_ns), watermark;
+
+	if (is_replay(lane))
+		watermark = lane->replay_time_ns > REPLAY_SLACK_NS ?
+				    lane->replay_time_ns - REPLAY_SLACK_NS :
+				    0;
+	else
+		watermark = frame_builder_utc(lane->builder, reached - WATERMARK_SLACK_NS);
+	if (watermark > atomic_load_explicit(&lane->watermark_ns, memory_order_relaxed))
+		atomic_store_explicit(&lane->watermark_ns, watermark, memory_order_release);
+}
+
+/*
+ * One pass: packets into the frame, progress into the journal, memory back to the kernel. True if
+ * there is more to take at once.
+ */
+static bool pass(struct lane *lane)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), settled, oldest;
+	unsigned int count = 0;
+
+	/* One source is in order by itself: nothing to wait for. */
+	settled = lane->config.source_count > 1 && !lane->draining ? now - SETTLE_NS : now;
+	oldest = UINT64_MAX;
+	if (!lane->stop_taking)
+		count = take_packets(lane, settled, &oldest);
+	add(&lane->stats.passes, 1);
+	frame_builder_progress(lane->builder);
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		struct source *source = lane->config.sources[i];
+
+		/* What give_back() moves or frees, a head must not point into. */
+		lane->heads[i].valid = false;
+		source->ops->give_back(source);
+	}
+	update_watermark(lane, oldest, settled);
+	if (frame_builder_is_open(lane->builder) &&
+	    (now >= frame_builder_opened_ns(lane->builder) + lane->config.batch_timeout_ns ||
+	     lane->stop_taking || (sources_at_end(lane) && !count)))
+		close_frame(lane);
+	if (lane->uplink)
+		uplink_kick(lane->uplink);
+	lane->quiet = !count && oldest == UINT64_MAX;
+	return count >= PASS_PACKETS;
+}
+
+static void poll_done(struct loop_op *op, int res, unsigned int cqe_flags)
+{
+	struct lane_poll *poll = container_of(op, struct lane_poll, op);
+
+	(void)res;
+	(void)cqe_flags;
+	poll->armed = false;
+	poll->lane->polls_armed--;
+	add(&poll->lane->stats.wakeups, 1);
+}
+
+static void arm_polls(struct lane *lane)
+{
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		struct lane_poll *poll = &lane->polls[i];
+
+		if (poll->armed || poll->fd < 0)
+			continue;
+		poll->armed = true;
+		lane->polls_armed++;
+		io_uring_prep_poll_add(loop_sqe(lane->loop, &poll->op), poll->fd, POLLIN);
+	}
+}
+
+static void tick_expired(struct loop_timer *timer)
+{
+	struct lane *lane = container_of(timer, struct lane, tick);
+
+	add(&lane->stats.wakeups, 1);
+}
+
+static void mark_expired(struct loop_timer *timer)
+{
+	struct lane *lane = container_of(timer, struct lane, mark);
+
+	loop_timer_start(lane->loop, timer, MARK_NS);
+	publish_stats(lane);
+	if (lane->uplink && !lane->ending)
+		uplink_mark(lane->uplink,
+			    atomic_load_explicit(&lane->watermark_ns, memory_order_relaxed));
+	if (lane->committed)
+		lane->committed(lane->context);
+}
+
+/* How long may the lane sleep? */
+static void prepare_wait(struct lane *lane)
+{
+	uint64_t now, deadline;
+
+	if (lane->ending)
+		return;
+	if (frame_builder_is_open(lane->builder)) {
+		now = clock_ns(CLOCK_MONOTONIC);
+		deadline = frame_builder_opened_ns(lane->builder) + lane->config.batch_timeout_ns;
+		loop_timer_start(lane->loop, &lane->tick,
+				 deadline > now ? MIN(TICK_NS, deadline - now) : 0);
+		/* The frame's last packets leave the merge when a later watermark says so. */
+		if (lane->mark.deadline_ns > deadline + MARK_SOON_NS)
+			loop_timer_start(lane->loop, &lane->mark, deadline + MARK_SOON_NS - now);
+	} else if (!lane->quiet) {
+		loop_timer_start(lane->loop, &lane->tick, SETTLE_NS);
+	} else {
+		arm_polls(lane);
+	}
+}
+
+static void uplink_ended(void *context, int err)
+{
+	struct lane *lane = context;
+
+	lane->end_err = err;
+	lane->ended = true;
+}
+
+static uint64_t count_waiting(const struct lane *lane)
+{
+	struct memory_journal_stats journal;
+
+	memory_journal_stats(lane->config.journal, &journal);
+	return journal.frames;
+}
+
+static void begin_end(struct lane *lane)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t deadline = atomic_load(&lane->stop_deadline_ns);
+
+	close_frame(lane);
+	lane->ending = true;
+	loop_timer_stop(lane->loop, &lane->tick);
+	/* Nothing will follow at all. */
+	if (!is_replay(lane))
+		update_watermark(lane, UINT64_MAX, now);
+	if (!lane->uplink) {
+		lane->ended = true;
+		return;
+	}
+	uplink_end(lane->uplink, atomic_load(&lane->watermark_ns),
+		   deadline > now ? deadline - now : 0);
+}
+
+static void stop_signalled(struct loop_event *event)
+{
+	struct lane *lane = container_of(event, struct lane, stop_event);
+
+	if (!atomic_load(&lane->stop_takes_rest))
+		lane->stop_taking = true;
+	lane->draining = true;
+	atomic_store(&lane->stats.state, LANE_DRAINING);
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		struct source *source = lane->config.sources[i];
+
+		/* A recording has no end that detaching would bring about. */
+		if (source->ops->stop) {
+			lane->stop_taking = true;
+			source->ops->stop(source);
+		}
+	}
+}
+
+static int prepare(struct lane *lane)
+{
+	struct uplink_config uplink = {
+		.servers = lane->config.servers,
+		.server_name = lane->config.servers ? lane->config.servers->host : NULL,
+		.tls = lane->config.tls,
+		.journal = lane->config.journal,
+		.reconnect_max_ns = lane->config.reconnect_max_ns,
+		.ended = uplink_ended,
+		.context = lane,
+	};
+	struct source *source;
+	uint64_t position;
+	int err;
+
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		source = lane->config.sources[i];
+		if (memory_journal_position(lane->config.journal, source->id, &position))
+			source->ops->seek(source, position);
+		if (source->ops->start) {
+			err = source->ops->start(source, lane->loop);
+			if (err)
+				return log_error(err, "cannot start source %s", source->ops->name);
+		}
+	}
+	if (lane->config.servers) {
+		err = uplink_create(&lane->uplink, lane->loop, &uplink);
+		if (err)
+			return log_error(err, "cannot start the uplink of lane %u",
+					 lane->config.number);
+	}
+	loop_timer_start(lane->loop, &lane->mark, MARK_NS);
+	return 0;
+}
+
+static bool sources_idle(const struct lane *lane)
+{
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		const struct source *source = lane->config.sources[i];
+
+		if (source->ops->idle && !source->ops->idle(source))
+			return false;
+	}
+	return true;
+}
+
+static int run(struct lane *lane)
+{
+	bool more;
+	int err = 0;
+
+	while (!lane->ended && !err) {
+		more = !lane->ending && pass(lane);
+		/* Draining is over once a pass begun after the detach found nothing. */
+		if (!lane->ending && !more &&
+		    (sources_at_end(lane) ? !frame_builder_is_open(lane->builder) :
+		     lane->draining	  ? lane->stop_taking || lane->quiet :
+					    false))
+			begin_end(lane);
+		if (lane->ended)
+			break;
+		if (!more)
+			prepare_wait(lane);
+		err = loop_turn(lane->loop, !more);
+	}
+	return err;
+}
+
+static void release(struct lane *lane)
+{
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		struct source *source = lane->config.sources[i];
+
+		if (source->ops->stop)
+			source->ops->stop(source);
+		if (lane->polls[i].armed)
+			loop_cancel(lane->loop, &lane->polls[i].op);
+	}
+	while ((lane->polls_armed || !sources_idle(lane)) && !loop_turn(lane->loop, true))
+		;
+	uplink_destroy(lane->uplink);
+	lane->uplink = NULL;
+}
+
+static void *lane_thread(void *argument)
+{
+	struct lane *lane = argument;
+	char name[16];
+	int err;
+
+	snprintf(name, sizeof(name), "xcapd-lane%u", lane->config.number % 1000);
+	pthread_setname_np(pthread_self(), name);
+	if (lane->config.cpu >= 0) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET((unsigned int)lane->config.cpu, &set);
+		(void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	}
+	err = loop_create(&lane->loop, 256);
+	if (!err)
+		err = loop_event_init(&lane->stop_event, lane->loop, stop_signalled);
+	lane->start_err = err;
+	lane->takes_stop = !err;
+	sem_post(&lane->ready);
+	if (err)
+		return NULL;
+	err = prepare(lane);
+	if (!err)
+		err = run(lane);
+	publish_stats(lane);
+	release(lane);
+	pthread_mutex_lock(&lane->stop_lock);
+	lane->takes_stop = false;
+	pthread_mutex_unlock(&lane->stop_lock);
+	loop_event_release(&lane->stop_event);
+	loop_destroy(lane->loop);
+	atomic_store(&lane->stats.err, err ? err : lane->end_err);
+	atomic_store(&lane->stats.state, LANE_ENDED);
+	loop_event_signal(lane->config.shared->state_changed);
+	return NULL;
+}
+
+int lane_create(struct lane **ret, const struct lane_config *config)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+	int err = -ENOMEM;
+
+	if (!lane)
+		return -ENOMEM;
+	lane->tick.expired = tick_expired;
+	lane->mark.expired = mark_expired;
+	lane->heads = calloc(config->source_count + 1, sizeof(*lane->heads));
+	lane->polls = calloc(config->source_count + 1, sizeof(*lane->polls));
+	if (!lane->heads || !lane->polls)
+		goto fail;
+	for (unsigned int i = 0; i < config->source_count; i++) {
+		lane->polls[i].op.done = poll_done;
+		lane->polls[i].lane = lane;
+		lane->polls[i].fd = config->sources[i]->poll_fd;
+	}
+	err = frame_builder_create(&lane->builder, config->journal, config->sources,
+				   config->source_count, config->batch_bytes);
+	if (err)
+		goto fail;
+	if (sem_init(&lane->ready, 0, 0)) {
+		err = -errno;
+		goto fail;
+	}
+	pthread_mutex_init(&lane->stop_lock, NULL);
+	lane->config = *config;
+	*ret = lane;
+	return 0;
+fail:
+	frame_builder_destroy(lane->builder);
+	free(lane->heads);
+	free(lane->polls);
+	free(lane);
+	return err;
+}
+
+int lane_start(struct lane *lane)
+{
+	int err = pthread_create(&lane->thread, NULL, lane_thread, lane);
+
+	if (err)
+		return -err;
+	lane->started = true;
+	while (sem_wait(&lane->ready) && errno == EINTR)
+		;
+	return lane->start_err;
+}
+
+void lane_stop(struct lane *lane, bool take_rest, uint64_t deadline_ns)
+{
+	if (!lane->started)
+		return;
+	atomic_store(&lane->stop_takes_rest, take_rest);
+	atomic_store(&lane->stop_deadline_ns, clock_ns(CLOCK_MONOTONIC) + deadline_ns);
+	pthread_mutex_lock(&lane->stop_lock);
+	if (lane->takes_stop)
+		loop_event_signal(&lane->stop_event);
+	pthread_mutex_unlock(&lane->stop_lock);
+}
+
+void lane_join(struct lane *lane)
+{
+	if (!lane->started)
+		return;
+	pthread_join(lane->thread, NULL);
+	lane->started = false;
+}
+
+void lane_destroy(struct lane *lane)
+{
+	if (!lane)
+		return;
+	lane_join(lane);
+	frame_builder_destroy(lane->builder);
+	for (unsigned int i = 0; i < lane->config.source_count; i++)
+		lane->config.sources[i]->ops->destroy(lane->config.sources[i]);
+	free(lane->config.sources);
+	if (lane->config.journal && count_waiting(lane) == 0)
+		memory_journal_remove(lane->config.journal);
+	else
+		memory_journal_close(lane->config.journal);
+	pthread_mutex_destroy(&lane->stop_lock);
+	sem_destroy(&lane->ready);
+	free(lane->heads);
+	free(lane->polls);
+	free(lane);
+}
+
+const struct lane_stats *lane_stats(const struct lane *lane)
+{
+	return &lane->stats;
+}
+
+struct memory_journal *lane_journal(const struct lane *lane)
+{
+	return lane->config.journal;
+}
+
+uint64_t lane_watermark(const struct lane *lane)
+{
+	return atomic_load_explicit(&lane->watermark_ns, memory_order_acquire);
+}
+
+void lane_on_commit(struct lane *lane, void (*committed)(void *context), void *context)
+{
+	lane->committed = committed;
+	lane->context = context;
+}
+
+const char *lane_source_error(const struct lane *lane)
+{
+	for (unsigned int i = 0; i < lane->config.source_count; i++) {
+		const struct source *source = lane->config.sources[i];
+
+		if (source->is_replay && source->err)
+			return source_pcap_error(source);
+	}
+	return "";
+}
