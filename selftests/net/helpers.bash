@@ -357,8 +357,11 @@ same_packets() {
 	local a=$1 b=$2
 	shift 2
 
-	"$HELPERS/pcapcmp" "$@" <(tcpdump -r "$a" -w - 2>/dev/null) \
-		<(tcpdump -r "$b" -w - 2>/dev/null) || fail "$a and $b differ"
+	"$HELPERS/pcapcmp" "$@" <(as_pcap "$a") <(as_pcap "$b") || fail "$a and $b differ"
+}
+
+as_pcap() {
+	tcpdump -r "$1" -w - 2> >(grep -v '^reading from file' >&2)
 }
 
 # of_interface FILE NAME OUT [in|out]: what was seen on one interface, into a file of its own.
