@@ -48,11 +48,13 @@ struct ranges {
 
 void ranges_release(struct ranges *set);
 void ranges_clear(struct ranges *set);
+/* Room for count ranges: until there are more, adding and copying cannot fail. */
+int ranges_reserve(struct ranges *set, uint32_t count) must_check;
 /* -EINVAL: from is 0 or above to; -ENOMEM; -EMSGSIZE: RANGES_MAX. The set is as before then. */
 int ranges_add(struct ranges *set, uint64_t from, uint64_t to) must_check;
 int ranges_copy(struct ranges *to, const struct ranges *from) must_check;
 bool ranges_has(const struct ranges *set, uint64_t sequence);
-/* The first number >= sequence that is not in the set. */
+/* The first number >= sequence that is not in the set; 0 if there is none. */
 uint64_t ranges_next_missing(const struct ranges *set, uint64_t sequence);
 /* Highest number in the set; 0 if it is empty. */
 uint64_t ranges_max(const struct ranges *set);
