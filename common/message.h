@@ -5,7 +5,11 @@
  * and CRC were checked. Rare ones are JSON (RFC 8259, unknown members ignored), frequent ones
  * little-endian binary; Documentation/frame-format.md gives every byte. Sans-I/O, any thread.
  *
- * Decoders return 0, -EBADMSG (malformed), -EMSGSIZE (over a limit) or -EPROTONOSUPPORT.
+ * Encoders return 0, -ENOMEM, or -EINVAL for what JSON cannot hold (a text that is not UTF-8, a
+ * sequence above INT64_MAX). Decoders return 0, -EBADMSG (malformed), -EMSGSIZE (over a limit),
+ * -EPROTONOSUPPORT or -ENOMEM. Bytes after those that a binary message is known to have are
+ * ignored, as unknown members are. That a LOSS's `to` is its header's sequence is for the receiver
+ * to check.
  *
  * A connection:  both sides: HELLO.   sender: OPEN(stream n).   receiver: ACK(stream n, what it
  * has, credit).   sender: frames of n, MARK while idle.   receiver: ACK, NACK.   sender: BYE.
