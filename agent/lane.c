@@ -50,7 +50,8 @@ struct lane {
 	unsigned int polls_armed;
 	struct loop_timer tick, mark;
 	struct loop_event stop_event;
-	_Atomic uint64_t watermark_ns;
+	uint64_t watermark_ns; /* everything older was taken */
+	_Atomic uint64_t published_ns; /* ... and is committed */
 	uint64_t replay_time_ns; /* latest recorded time seen */
 	void (*committed)(void *context);
 	void *context;
@@ -85,9 +86,16 @@ static void note_commit(struct lane *lane)
 
 static void close_frame(struct lane *lane)
 {
-	if (frame_builder_commit(lane->builder,
-				 atomic_load_explicit(&lane->watermark_ns, memory_order_relaxed)))
+	if (frame_builder_commit(lane->builder, lane->watermark_ns))
 		note_commit(lane);
+}
+
+/* A watermark holds for those who read the journal only while no frame is open. */
+static void publish_watermark(struct lane *lane)
+{
+	if (!frame_builder_is_open(lane->builder))
+		atomic_store_explicit(&lane->published_ns, lane->watermark_ns,
+				      memory_order_release);
 }
 
 /* Counts a packet against -c; false: the limit was reached before it. */
@@ -280,8 +288,7 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
 				    0;
 	else
 		watermark = frame_builder_utc(lane->builder, reached - WATERMARK_SLACK_NS);
-	if (watermark > atomic_load_explicit(&lane->watermark_ns, memory_order_relaxed))
-		atomic_store_explicit(&lane->watermark_ns, watermark, memory_order_release);
+	lane->watermark_ns = MAX(lane->watermark_ns, watermark);
 }
 
 /*
@@ -312,6 +319,7 @@ static bool pass(struct lane *lane)
 	    (now >= frame_builder_opened_ns(lane->builder) + lane->config.batch_timeout_ns ||
 	     lane->stop_taking || (sources_at_end(lane) && !count)))
 		close_frame(lane);
+	publish_watermark(lane);
 	if (lane->uplink)
 		uplink_kick(lane->uplink);
 	lane->quiet = !count && oldest == UINT64_MAX;
@@ -356,8 +364,7 @@ static void mark_expired(struct loop_timer *timer)
 	loop_timer_start(lane->loop, timer, MARK_NS);
 	publish_stats(lane);
 	if (lane->uplink && !lane->ending)
-		uplink_mark(lane->uplink,
-			    atomic_load_explicit(&lane->watermark_ns, memory_order_relaxed));
+		uplink_mark(lane->uplink, lane_watermark(lane));
 	if (lane->committed)
 		lane->committed(lane->context);
 }
@@ -411,12 +418,12 @@ static void begin_end(struct lane *lane)
 	/* Nothing will follow at all. */
 	if (!is_replay(lane))
 		update_watermark(lane, UINT64_MAX, now);
+	publish_watermark(lane);
 	if (!lane->uplink) {
 		lane->ended = true;
 		return;
 	}
-	uplink_end(lane->uplink, atomic_load(&lane->watermark_ns),
-		   deadline > now ? deadline - now : 0);
+	uplink_end(lane->uplink, lane->watermark_ns, deadline > now ? deadline - now : 0);
 }
 
 static void stop_signalled(struct loop_event *event)
@@ -663,7 +670,7 @@ struct memory_journal *lane_journal(const struct lane *lane)
 
 uint64_t lane_watermark(const struct lane *lane)
 {
-	return atomic_load_explicit(&lane->watermark_ns, memory_order_acquire);
+	return atomic_load_explicit(&lane->published_ns, memory_order_acquire);
 }
 
 void lane_on_commit(struct lane *lane, void (*committed)(void *context), void *context)

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/capture.h"
+#include "common/log.h"
+#include "common/merge.h"
+
+#define FLUSH_BYTES (256 * KIB)
+/* Held back in the merge: beyond it the journals hold the rest. */
+#define HELD_BYTES_MAX (32 * MIB)
+#define POLL_NS (10 * NS_PER_MS)
+
+/* One file: libpcap's readers want one link type in each. */
+struct output {
+	struct capture *capture;
+	struct buf pending;
+	uint64_t offset; /* bytes in the file, whole blocks */
+	int fd;
+	bool is_regular;
+};
+
+struct input {
+	struct lane *lane;
+	struct memory_journal_reader *reader;
+	uint32_t stream;
+	uint64_t watermark_ns;
+};
+
+struct writer {
+	struct writer_config config;
+	struct writer_stats stats;
+	struct merge *merge;
+	struct input *inputs;
+	unsigned int input_count;
+	struct output *outputs;
+	unsigned int output_count;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool woken, finishing; /* under lock */
+	bool started, refused;
+};
+
+static int load_again(void *context, uint32_t journal, uint64_t position, uint8_t *buf)
+{
+	/* HELD_BYTES_MAX is below what the merge keeps as bytes: it never has to ask. */
+	(void)context;
+	(void)journal;
+	(void)position;
+	(void)buf;
+	return -ENODATA;
+}
+
+static const struct merge_ops merge_ops = { .load = load_again };
+
+static void committed(void *context)
+{
+	struct writer *writer = context;
+
+	pthread_mutex_lock(&writer->lock);
+	writer->woken = true;
+	pthread_cond_signal(&writer->wake);
+	pthread_mutex_unlock(&writer->lock);
+}
+
+static int output_open(struct output *output, const char *path)
+{
+	struct stat st;
+
+	output->fd = strcmp(path, "-") ?
+			     open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) :
+			     STDOUT_FILENO;
+	if (output->fd < 0 || fstat(output->fd, &st))
+		return -errno;
+	output->is_regular = S_ISREG(st.st_mode);
+	return capture_create(&output->capture, CAPTURE_PCAPNG, "xcapd " XCAP_VERSION);
+}
+
+static int add_output(struct writer *writer, const char *path, struct output **ret)
+{
+	struct output *list;
+
+	list = realloc(writer->outputs, (writer->output_count + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	writer->outputs = list;
+	list[writer->output_count] = (struct output){ .fd = -1 };
+	*ret = &list[writer->output_count++];
+	return output_open(*ret, path);
+}
+
+/* Writes what is pending; after a failure the file ends with a whole block. */
+static int flush(struct output *output)
+{
+	size_t done = 0;
+	ssize_t n;
+	int err;
+
+	while (done < output->pending.len) {
+		n = write(output->fd, output->pending.data + done, output->pending.len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = -errno;
+			if (output->is_regular && ftruncate(output->fd, (off_t)output->offset))
+				err = -errno;
+			return err;
+		}
+		done += (size_t)n;
+	}
+	output->offset += done;
+	buf_clear(&output->pending);
+	return 0;
+}
+
+/* "dir/name.pcapng" becomes "dir/name.linktype101.pcapng". */
+static void side_name(char *out, size_t size, const char *path, unsigned int link_type)
+{
+	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+
+	if (!dot || (slash && dot < slash))
+		dot = path + strlen(path);
+	snprintf(out, size, "%.*s.linktype%u%s", (int)(dot - path), path, link_type, dot);
+}
+
+static int put_packet(struct writer *writer, const struct merge_packet *packet)
+{
+	uint16_t link_type = packet->interface->link_type;
+	struct output *output = NULL;
+	char path[4096];
+	int err;
+
+	for (unsigned int i = 0; i < writer->output_count && !output; i++) {
+		if (!capture_begun(writer->outputs[i].capture) ||
+		    capture_link_type(writer->outputs[i].capture) == link_type)
+			output = &writer->outputs[i];
+	}
+	if (!output && !strcmp(writer->config.path, "-")) {
+		atomic_fetch_add(&writer->stats.dropped_packets, 1);
+		if (!writer->refused)
+			log_warning(0, "packets of link type %u are left out: standard output has "
+				       "another one; use -w FILE", link_type);
+		writer->refused = true;
+		return 0;
+	}
+	if (!output) {
+		side_name(path, sizeof(path), writer->config.path, link_type);
+		err = add_output(writer, path, &output);
+		if (err)
+			return log_error(err, "cannot open %s", path);
+		log_info("packets of link type %u go to %s", link_type, path);
+	}
+	err = capture_packet(output->capture, NULL, packet->interface, &packet->packet,
+			     &output->pending);
+	if (err)
+		return err;
+	atomic_fetch_add_explicit(&writer->stats.packets, 1, memory_order_relaxed);
+	if (packet->is_late)
+		atomic_fetch_add_explicit(&writer->stats.late_packets, 1, memory_order_relaxed);
+	return output->pending.len >= FLUSH_BYTES ? flush(output) : 0;
+}
+
+static int flush_all(struct writer *writer)
+{
+	uint64_t bytes = 0;
+	int err;
+
+	for (unsigned int i = 0; i < writer->output_count; i++) {
+		err = flush(&writer->outputs[i]);
+		if (err)
+			return err;
+		bytes += writer->outputs[i].offset;
+	}
+	atomic_store(&writer->stats.bytes, bytes);
+	return 0;
+}
+
+static int write_merged(struct writer *writer)
+{
+	struct merge_packet packet;
+	int n, err;
+
+	while ((n = merge_next(writer->merge, clock_ns(CLOCK_MONOTONIC), &packet)) > 0) {
+		err = put_packet(writer, &packet);
+		if (err)
+			return err;
+	}
+	return n;
+}
+
+/* Frames of one journal into the merge. True if there were any. */
+static bool take_frames(struct writer *writer, struct input *input, int *err)
+{
+	uint64_t watermark = lane_watermark(input->lane), now = clock_ns(CLOCK_MONOTONIC);
+	struct memory_journal_frame frame;
+	bool any = false;
+
+	while (merge_stats(writer->merge)->bytes_held < HELD_BYTES_MAX &&
+	       memory_journal_next(input->reader, &frame)) {
+		*err = merge_frame(writer->merge, input->stream, 0, frame.offset, &frame.header,
+				   frame.data, frame.len, now, NULL);
+		if (*err)
+			return any;
+		memory_journal_release(input->reader, frame.offset);
+		any = true;
+	}
+	/* It was read before the frames: it holds for all of them. */
+	if (memory_journal_drained(input->reader) && watermark > input->watermark_ns) {
+		input->watermark_ns = watermark;
+		merge_watermark(writer->merge, input->stream, watermark, now);
+	}
+	return any;
+}
+
+static int turn(struct writer *writer)
+{
+	bool any;
+	int err;
+
+	do {
+		any = false;
+		for (unsigned int i = 0; i < writer->input_count; i++) {
+			err = 0;
+			any |= take_frames(writer, &writer->inputs[i], &err);
+			if (err)
+				return err;
+		}
+		err = write_merged(writer);
+		if (err)
+			return err;
+	} while (any);
+	return flush_all(writer);
+}
+
+/* True if the lanes have ended. */
+static bool wait_for_more(struct writer *writer)
+{
+	bool idle = merge_stats(writer->merge)->frames_waiting == 0, finishing;
+	struct timespec until;
+	uint64_t at;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	at = (uint64_t)until.tv_sec * NS_PER_SEC + (uint64_t)until.tv_nsec + POLL_NS;
+	until.tv_sec = (time_t)(at / NS_PER_SEC);
+	until.tv_nsec = (long)(at % NS_PER_SEC);
+	pthread_mutex_lock(&writer->lock);
+	while (!writer->woken && !writer->finishing) {
+		if (idle)
+			pthread_cond_wait(&writer->wake, &writer->lock);
+		else if (pthread_cond_timedwait(&writer->wake, &writer->lock, &until))
+			break;
+	}
+	writer->woken = false;
+	finishing = writer->finishing;
+	pthread_mutex_unlock(&writer->lock);
+	return finishing;
+}
+
+static int finish(struct writer *writer)
+{
+	int err = turn(writer);
+
+	if (err)
+		return err;
+	merge_finish(writer->merge);
+	err = write_merged(writer);
+	if (err)
+		return err;
+	for (unsigned int i = 0; i < writer->output_count; i++) {
+		struct output *output = &writer->outputs[i];
+
+		if (!capture_begun(output->capture)) {
+			err = capture_begin(output->capture, LINKTYPE_ETHERNET, &output->pending);
+			if (err)
+				return err;
+		}
+		capture_end(output->capture, &output->pending);
+	}
+	return flush_all(writer);
+}
+
+static void *writer_thread(void *argument)
+{
+	struct writer *writer = argument;
+	bool finishing;
+	int err;
+
+	pthread_setname_np(pthread_self(), "xcapd-writer");
+	do {
+		finishing = wait_for_more(writer);
+		err = finishing ? finish(writer) : turn(writer);
+	} while (!finishing && !err);
+	if (err == -EPIPE)
+		log_info("the reader of standard output is gone");
+	else if (err)
+		log_error(err, "cannot write %s", writer->config.path);
+	atomic_store(&writer->stats.err, err);
+	if (err)
+		loop_event_signal(writer->config.state_changed);
+	return NULL;
+}
+
+int writer_create(struct writer **ret, const struct writer_config *config)
+{
+	struct merge_config merge = {
+		.ops = &merge_ops,
+		.merge_wait_ns = 60 * NS_PER_SEC,
+		.memory_bytes = 4 * HELD_BYTES_MAX,
+		.replay = config->replay,
+	};
+	struct writer *writer = calloc(1, sizeof(*writer));
+	pthread_condattr_t attr;
+	struct output *output;
+	int err;
+
+	if (!writer)
+		return -ENOMEM;
+	writer->config = *config;
+	pthread_mutex_init(&writer->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	err = merge_create(&writer->merge, &merge);
+	if (!err)
+		err = add_output(writer, config->path, &output);
+	if (err) {
+		writer_destroy(writer);
+		return err;
+	}
+	*ret = writer;
+	return 0;
+}
+
+int writer_add(struct writer *writer, struct lane *lane)
+{
+	struct input *inputs, *input;
+	int err;
+
+	inputs = realloc(writer->inputs, (writer->input_count + 1) * sizeof(*inputs));
+	if (!inputs)
+		return -ENOMEM;
+	writer->inputs = inputs;
+	input = &inputs[writer->input_count];
+	*input = (struct input){ .lane = lane };
+	err = merge_stream(writer->merge, memory_journal_stream(lane_journal(lane)), &input->stream);
+	if (err)
+		return err;
+	err = memory_journal_reader_create(&input->reader, lane_journal(lane));
+	if (err)
+		return err;
+	writer->input_count++;
+	lane_on_commit(lane, committed, writer);
+	return 0;
+}
+
+int writer_start(struct writer *writer)
+{
+	int err = pthread_create(&writer->thread, NULL, writer_thread, writer);
+
+	writer->started = !err;
+	return -err;
+}
+
+int writer_finish(struct writer *writer)
+{
+	if (writer->started) {
+		pthread_mutex_lock(&writer->lock);
+		writer->finishing = true;
+		pthread_cond_signal(&writer->wake);
+		pthread_mutex_unlock(&writer->lock);
+		pthread_join(writer->thread, NULL);
+		writer->started = false;
+	}
+	for (unsigned int i = 0; i < writer->input_count; i++) {
+		memory_journal_reader_destroy(writer->inputs[i].reader);
+		writer->inputs[i].reader = NULL;
+	}
+	return atomic_load(&writer->stats.err);
+}
+
+void writer_destroy(struct writer *writer)
+{
+	if (!writer)
+		return;
+	(void)writer_finish(writer);
+	for (unsigned int i = 0; i < writer->output_count; i++) {
+		struct output *output = &writer->outputs[i];
+
+		if (output->fd > STDOUT_FILENO)
+			close(output->fd);
+		capture_destroy(output->capture);
+		buf_release(&output->pending);
+	}
+	merge_destroy(writer->merge);
+	free(writer->inputs);
+	free(writer->outputs);
+	pthread_cond_destroy(&writer->wake);
+	pthread_mutex_destroy(&writer->lock);
+	free(writer);
+}
+
+const struct writer_stats *writer_stats(const struct writer *writer)
+{
+	return &writer->stats;
+}
