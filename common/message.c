@@ -160,6 +160,28 @@ int message_hello_agree(const struct message_hello *peer)
 		       : -EPROTONOSUPPORT;
 }
 
+int message_refusal_put(struct buf *out, const char *reason)
+{
+	struct frame_header header = { .type = FRAME_CONTROL };
+
+	return put_json(out, &header, json_pack("{s:s}", "refused", reason));
+}
+
+int message_refusal_get(char ret[MESSAGE_REFUSAL_LEN], const void *payload, size_t len)
+{
+	const char *reason;
+	json_t *root;
+	int err;
+
+	err = get_json(&root, payload, len);
+	if (err)
+		return err;
+	reason = json_string_value(json_object_get(root, "refused"));
+	err = reason ? copy_text(ret, MESSAGE_REFUSAL_LEN, reason) : -ENOENT;
+	json_decref(root);
+	return err;
+}
+
 static void instance_text(char out[2 * INSTANCE_LEN + 1], const uint8_t instance[INSTANCE_LEN])
 {
 	static const char digits[] = "0123456789abcdef";

@@ -41,17 +41,17 @@ struct message_ack {
 };
 
 /* Why frames will never come, or are refused. The names go into logs, metrics and JSON. */
-#define LOSS_REASONS(X)                                                                            \
-	X(JOURNAL_FULL, "journal_full")                                                            \
-	X(REJECTED, "rejected")                                                                    \
-	X(SHUTDOWN, "shutdown")                                                                    \
+#define LOSS_REASONS(X)                 \
+	X(JOURNAL_FULL, "journal_full") \
+	X(REJECTED, "rejected")         \
+	X(SHUTDOWN, "shutdown")         \
 	X(DAMAGED, "damaged")
 
 enum loss_reason {
 #define X(id, name) LOSS_##id,
 	LOSS_REASONS(X)
 #undef X
-	LOSS_REASON_COUNT
+		LOSS_REASON_COUNT
 };
 
 struct message_loss {
@@ -78,6 +78,15 @@ int message_hello_put(struct buf *out, const struct message_hello *hello) must_c
 int message_hello_get(struct message_hello *ret, const void *payload, size_t len) must_check;
 /* -EPROTONOSUPPORT, or the highest version both speak. */
 int message_hello_agree(const struct message_hello *peer) must_check;
+
+/*
+ * Why a receiver ends the connection, in words for the sender's log: a CONTROL frame, the last
+ * before close_notify. get: -ENOENT for a CONTROL frame of another kind; control characters in
+ * what the peer said are the logger's to escape.
+ */
+#define MESSAGE_REFUSAL_LEN 512
+int message_refusal_put(struct buf *out, const char *reason) must_check;
+int message_refusal_get(char ret[MESSAGE_REFUSAL_LEN], const void *payload, size_t len) must_check;
 
 int message_open_put(struct buf *out, uint32_t stream, const struct message_open *open) must_check;
 int message_open_get(struct message_open *ret, const void *payload, size_t len) must_check;

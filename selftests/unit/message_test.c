@@ -530,6 +530,32 @@ static void reasons_named(void **state)
 	CHECK_STR(nack_reason_name(UINT32_MAX), "unknown");
 }
 
+static void refusal_read_back(void **state)
+{
+	static const char hello_text[] = "{\"hello\": {}}", list_text[] = "[1]", bad[] = "{";
+	char text[MESSAGE_REFUSAL_LEN], longest[MESSAGE_REFUSAL_LEN + 1];
+	struct frame_header header;
+	struct buf out = {};
+
+	(void)state;
+	CHECK_EQ(message_refusal_put(&out, "agent a opened a stream of \"b\""), 0);
+	CHECK_EQ(frame_header_decode(&header, out.data), 0);
+	CHECK_EQ(header.type, FRAME_CONTROL);
+	CHECK_EQ(header.flags & FRAME_F_CRITICAL, 0);
+	CHECK_EQ(message_refusal_get(text, out.data + FRAME_HEADER_LEN, header.stored_len), 0);
+	CHECK_STR(text, "agent a opened a stream of \"b\"");
+	CHECK_EQ(message_refusal_get(text, hello_text, sizeof(hello_text) - 1), -ENOENT);
+	CHECK_EQ(message_refusal_get(text, list_text, sizeof(list_text) - 1), -ENOENT);
+	CHECK_EQ(message_refusal_get(text, bad, sizeof(bad) - 1), -EBADMSG);
+	buf_clear(&out);
+	memset(longest, 'x', sizeof(longest));
+	longest[MESSAGE_REFUSAL_LEN] = '\0';
+	CHECK_EQ(message_refusal_put(&out, longest), 0);
+	CHECK_EQ(frame_header_decode(&header, out.data), 0);
+	CHECK_EQ(message_refusal_get(text, out.data + FRAME_HEADER_LEN, header.stored_len), -EMSGSIZE);
+	buf_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -545,6 +571,7 @@ int main(void)
 		TEST(binary_lengths),
 		TEST(loss_judged),
 		TEST(reasons_named),
+		TEST(refusal_read_back),
 	};
 
 	return cmocka_run_group_tests_name("message", tests, NULL, NULL);
