@@ -11,6 +11,12 @@
 /* An interface without packets is described for this many frames more. */
 #define KEEP_FRAMES 16
 #define INTERFACE_BLOCK_MAX 1024
+/*
+ * Totals since the journal was made travel with the positions, so that they survive kill -9
+ * together with what they count.
+ */
+#define TOTAL_SOURCE (1ull << 62)
+#define TOTAL_COUNT 3
 
 struct known_interface {
 	const struct source *recorder; /* whose numbering id is of; NULL: ifindex */
@@ -40,6 +46,7 @@ struct frame_builder {
 	int64_t offset_ns;   /* UTC - CLOCK_MONOTONIC */
 	uint32_t next_local;
 	bool is_replay, step_pending, dirty;
+	uint64_t totals[TOTAL_COUNT]; /* packets, wire packets, captured bytes */
 };
 
 int frame_builder_create(struct frame_builder **ret, struct memory_journal *journal,
@@ -50,7 +57,7 @@ int frame_builder_create(struct frame_builder **ret, struct memory_journal *jour
 
 	if (!builder)
 		return -ENOMEM;
-	builder->positions = calloc(source_count + 1, sizeof(*builder->positions));
+	builder->positions = calloc(source_count + TOTAL_COUNT, sizeof(*builder->positions));
 	if (!builder->positions) {
 		free(builder);
 		return -ENOMEM;
@@ -60,6 +67,8 @@ int frame_builder_create(struct frame_builder **ret, struct memory_journal *jour
 	builder->source_count = source_count;
 	builder->batch_bytes = MIN(batch_bytes, FRAME_PAYLOAD_MAX);
 	builder->is_replay = source_count && sources[0]->is_replay;
+	for (unsigned int i = 0; i < TOTAL_COUNT; i++)
+		(void)memory_journal_position(journal, TOTAL_SOURCE + i, &builder->totals[i]);
 	*ret = builder;
 	return 0;
 }
@@ -100,6 +109,17 @@ static void collect_positions(struct frame_builder *builder)
 		builder->positions[i].source = source->id;
 		builder->positions[i].value = source->ops->position(source);
 	}
+	for (unsigned int i = 0; i < TOTAL_COUNT; i++)
+		builder->positions[builder->source_count + i] = (struct journal_position){
+			.source = TOTAL_SOURCE + i, .value = builder->totals[i]
+		};
+}
+
+static void count(struct frame_builder *builder, const struct source_packet *packet)
+{
+	builder->totals[0]++;
+	builder->totals[1] += packet->wire_packets;
+	builder->totals[2] += packet->captured_len;
 }
 
 /* The clock was stepped: say so in a frame of its own (two i64: offset before and after). */
@@ -119,7 +139,7 @@ static void commit_clock(struct frame_builder *builder, int64_t before)
 	memcpy(payload + 8, &builder->offset_ns, 8);
 	collect_positions(builder);
 	memory_journal_commit(builder->journal, &header, 16, builder->positions,
-			      builder->source_count);
+			      builder->source_count + TOTAL_COUNT);
 }
 
 static void update_offset(struct frame_builder *builder)
@@ -222,6 +242,7 @@ static struct known_interface *find(struct frame_builder *builder, const struct 
 static enum frame_builder_result drop(struct frame_builder *builder,
 				      const struct source_packet *packet)
 {
+	count(builder, packet);
 	memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, packet->wire_packets,
 				  packet->original_len);
 	return FRAME_BUILDER_DROPPED;
@@ -271,6 +292,7 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 		goto larger;
 	builder->len += n;
 	builder->dirty = true;
+	count(builder, packet);
 	known->last_used = builder->frame_number;
 	known->drops_reported += block.has_drop_count ? block.drop_count : 0;
 	if (!builder->header.packet_count || time_ns < builder->header.first_ns)
@@ -326,7 +348,8 @@ void frame_builder_progress(struct frame_builder *builder)
 		return;
 	collect_positions(builder);
 	memory_journal_progress(builder->journal, &builder->header, builder->len,
-				builder->positions, builder->source_count);
+				builder->positions,
+				builder->source_count + TOTAL_COUNT);
 	builder->dirty = false;
 }
 
@@ -340,7 +363,8 @@ bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns)
 		builder->header.watermark_ns = watermark_ns;
 		collect_positions(builder);
 		memory_journal_commit(builder->journal, &builder->header, builder->len,
-				      builder->positions, builder->source_count);
+				      builder->positions,
+				builder->source_count + TOTAL_COUNT);
 	} else {
 		memory_journal_abandon(builder->journal);
 	}
@@ -352,6 +376,14 @@ bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns)
 bool frame_builder_is_open(const struct frame_builder *builder)
 {
 	return builder->payload != NULL;
+}
+
+void frame_builder_totals(const struct frame_builder *builder, uint64_t *packets,
+			  uint64_t *wire_packets, uint64_t *bytes)
+{
+	*packets = builder->totals[0];
+	*wire_packets = builder->totals[1];
+	*bytes = builder->totals[2];
 }
 
 uint64_t frame_builder_opened_ns(const struct frame_builder *builder)

@@ -41,6 +41,9 @@ void frame_builder_progress(struct frame_builder *builder);
 /* True if there was a frame with packets. */
 bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns);
 bool frame_builder_is_open(const struct frame_builder *builder);
+/* Taken since the journal was made, also by daemons before this one; bytes as captured. */
+void frame_builder_totals(const struct frame_builder *builder, uint64_t *packets,
+			  uint64_t *wire_packets, uint64_t *bytes);
 /* CLOCK_MONOTONIC of the open frame's first packet's arrival here. */
 uint64_t frame_builder_opened_ns(const struct frame_builder *builder);
 /* UTC of a CLOCK_MONOTONIC time, by the offset in force. */

@@ -77,6 +77,16 @@ static inline void add(_Atomic uint64_t *counter, uint64_t value)
 	put(counter, atomic_load_explicit(counter, memory_order_relaxed) + value);
 }
 
+static void publish_totals(struct lane *lane)
+{
+	uint64_t packets, wire_packets, bytes;
+
+	frame_builder_totals(lane->builder, &packets, &wire_packets, &bytes);
+	put(&lane->stats.packets, packets);
+	put(&lane->stats.wire_packets, wire_packets);
+	put(&lane->stats.bytes, bytes);
+}
+
 static void note_commit(struct lane *lane)
 {
 	add(&lane->stats.frames, 1);
@@ -134,7 +144,6 @@ static const struct pcapng_interface *describe(struct lane *lane, const struct s
 static void append(struct lane *lane, const struct source *source,
 		   const struct source_packet *packet)
 {
-	struct lane_stats *stats = &lane->stats;
 	const struct pcapng_interface *interface;
 	enum frame_builder_result result;
 	uint64_t *drops = NULL;
@@ -149,11 +158,8 @@ static void append(struct lane *lane, const struct source *source,
 		if (result == FRAME_BUILDER_CLOSE)
 			close_frame(lane);
 	} while (result == FRAME_BUILDER_CLOSE || result == FRAME_BUILDER_AGAIN);
-	add(&stats->packets, 1);
-	add(&stats->wire_packets, packet->wire_packets);
-	add(&stats->bytes, packet->captured_len);
 	if (result == FRAME_BUILDER_LATE)
-		add(&stats->late_packets, 1);
+		add(&lane->stats.late_packets, 1);
 	if (source->is_replay && packet->time_ns > lane->replay_time_ns)
 		lane->replay_time_ns = packet->time_ns;
 }
@@ -245,6 +251,7 @@ static void publish_stats(struct lane *lane)
 	struct source_stats source, sum = {};
 
 	memory_journal_stats(lane->config.journal, &journal);
+	publish_totals(lane);
 	put(&stats->journal_frames, journal.frames);
 	put(&stats->journal_packets, journal.packets);
 	put(&stats->journal_wire_packets, journal.wire_packets);
@@ -307,6 +314,7 @@ static bool pass(struct lane *lane)
 		count = take_packets(lane, settled, &oldest);
 	add(&lane->stats.passes, 1);
 	frame_builder_progress(lane->builder);
+	publish_totals(lane);
 	for (unsigned int i = 0; i < lane->config.source_count; i++) {
 		struct source *source = lane->config.sources[i];
 

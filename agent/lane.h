@@ -51,7 +51,8 @@ enum lane_state { LANE_RUNNING, LANE_DRAINING, LANE_ENDED };
 
 /* Written by the lane, read by others with relaxed loads. */
 struct lane_stats {
-	_Atomic uint64_t packets, wire_packets, bytes; /* framed; bytes as captured */
+	/* Taken since the journal was made, also by daemons before this one; bytes as captured. */
+	_Atomic uint64_t packets, wire_packets, bytes;
 	_Atomic uint64_t frames, late_packets, passes, wakeups;
 	_Atomic uint64_t journal_frames, journal_packets, journal_wire_packets, journal_bytes;
 	_Atomic uint64_t lost_packets[LOSS_REASON_COUNT], lost_wire_packets[LOSS_REASON_COUNT];
