@@ -28,11 +28,17 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 
 VERSION := 0.1.0
 
+# ?= does not see that make's own defaults of these two go away with --no-builtin-variables.
+ifneq ($(filter default undefined,$(origin CC)),)
+CC := gcc
+endif
+ifneq ($(filter default undefined,$(origin AR)),)
+AR := ar
+endif
+
 O       ?= build
-CC      ?= gcc
 CLANG   ?= clang
 BPFTOOL ?= bpftool
-AR      ?= ar
 INSTALL ?= install
 PKGCONF ?= pkg-config
 
