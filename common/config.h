@@ -15,13 +15,15 @@
 
 #include "common/util.h"
 
+struct config; /* owns strings, remembers where each value came from */
+
 enum config_type {
-	CONFIG_FLAG,	 /* bool; yes/no/true/false/on/off in YAML and environment */
-	CONFIG_STRING,	 /* const char *; NULL if not set */
-	CONFIG_LIST,	 /* struct config_list; repeatable, commas separate on the command line and in
-			    the environment, a sequence or a scalar in YAML */
-	CONFIG_COUNT,	 /* uint64_t, decimal */
-	CONFIG_SIZE,	 /* uint64_t bytes: 4096, 64KiB, 8MiB, 1GiB, 64kB (=1000); bare: the unit */
+	CONFIG_FLAG,   /* bool; yes/no/true/false/on/off in YAML and environment */
+	CONFIG_STRING, /* const char *; NULL if not set */
+	CONFIG_LIST,   /* struct config_list; repeatable, commas separate on the command line and in
+			  the environment, a sequence or a scalar in YAML */
+	CONFIG_COUNT,  /* uint64_t, decimal */
+	CONFIG_SIZE,   /* uint64_t bytes: 4096, 64KiB, 8MiB, 1GiB, 64kB (=1000); bare: the unit */
 	CONFIG_DURATION, /* uint64_t ns: 20ms, 1.5s, 5m, 2h, 300us; bare: the unit */
 	CONFIG_CHOICE,	 /* int: index into choices */
 };
@@ -29,8 +31,10 @@ enum config_type {
 enum config_option_flags {
 	CONFIG_F_COMMAND_LINE = 1 << 0, /* not in file nor environment (--config, --detach, ...) */
 	CONFIG_F_OPTIONAL_VALUE = 1 << 1, /* --stats or --stats=SEC; the bare form gives `bare` */
-	CONFIG_F_ZERO_IS_MAX = 1 << 2,	/* 0 stands for max (-s 0) */
-	CONFIG_F_SECRET = 1 << 3,	/* masked in --print-config */
+	CONFIG_F_ZERO_IS_MAX = 1 << 2,	  /* 0 stands for max (-s 0) */
+	CONFIG_F_SECRET = 1 << 3,	  /* masked in --print-config */
+	CONFIG_F_COUNTED =
+		1 << 4, /* COUNT: no value on the command line, each time adds one (-vv) */
 };
 
 struct config_list {
@@ -45,39 +49,45 @@ struct config_option {
 	size_t offset;
 	const char *metavar;
 	const char *help;
-	const char *fallback; /* default, as it would be written; NULL: zero */
-	const char *bare;     /* CONFIG_F_OPTIONAL_VALUE */
+	const char *fallback;	    /* default, as it would be written; NULL: zero */
+	const char *bare;	    /* CONFIG_F_OPTIONAL_VALUE */
 	const char *const *choices; /* CONFIG_CHOICE, NULL-terminated */
 	uint64_t min, max;	    /* COUNT, SIZE, DURATION; max 0: no limit */
-	uint64_t unit;		    /* of a bare number: SIZE bytes, DURATION ns; 0: 1 or NS_PER_SEC */
-	unsigned int flags;	    /* enum config_option_flags */
+	uint64_t unit;	    /* of a bare number: SIZE bytes, DURATION ns; 0: 1 or NS_PER_SEC */
+	unsigned int flags; /* enum config_option_flags */
+	const char *group;  /* heading in --help above this option; NULL: goes on */
 };
 
 struct config_program {
-	const char *name;	/* "xcapd" */
-	const char *purpose;	/* one line */
-	const char *synopsis;	/* after the name */
+	const char *name;     /* "xcapd" */
+	const char *purpose;  /* one line */
+	const char *synopsis; /* after the name */
 	const struct config_option *options;
 	size_t option_count;
-	const char *positional; /* metavar of further arguments; NULL: none allowed */
+	const char *positional;	  /* metavar of further arguments; NULL: none allowed */
 	const char *default_file; /* read if it exists and no --config is given; NULL: none */
-	const char *examples;	/* printed at the end of --help; may be NULL */
+	const char *examples;	  /* printed at the end of --help; may be NULL */
+	/*
+	 * What no option can tell alone; may be NULL. 0, or a negative errno and error filled: the
+	 * outcome is then CONFIG_EXIT_CONFIG, or CONFIG_EXIT_USAGE if all there is came from the
+	 * command line. Not asked for --print-config.
+	 */
+	int (*check)(const struct config *config, const void *values, char error[256]);
 };
-
-struct config; /* owns strings, remembers where each value came from */
 
 /* What main() does next. */
 enum config_outcome {
 	CONFIG_RUN,
-	CONFIG_EXIT_OK,	   /* --help, --version, --print-config, --check-config were answered */
-	CONFIG_EXIT_USAGE, /* 2; the message was printed */
+	CONFIG_EXIT_OK,	    /* --help, --version, --print-config, --check-config were answered */
+	CONFIG_EXIT_USAGE,  /* 2; the message was printed */
 	CONFIG_EXIT_CONFIG, /* 78; the message was printed */
 };
 
 /*
- * Fills values. --help, --version, --config, --print-config, --check-config and --log-level are
- * added by this module where the table has a row of that name (or for help and version: always).
- * Messages go to stderr, answers to stdout.
+ * Fills values. --help (-h) and --version are always there; rows named config (string),
+ * print-config, check-config (flags) and log-level (choice) are acted upon here. The environment is
+ * looked at only if the table has an option that may stand there. Messages go to stderr, answers to
+ * stdout. Unless it is CONFIG_RUN, nothing in values may be used.
  */
 enum config_outcome config_parse(struct config **ret, const struct config_program *program,
 				 int argc, char **argv, void *values);

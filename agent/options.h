@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What xcapd can be told: the table of its options, their values, and what they rule out. */
+#pragma once
+
+#include "common/config.h"
+#include "common/log.h"
+
+#define AGENT_BARE_STATS_NS (5 * NS_PER_SEC)
+
+/* In the order of the choices in the table. */
+enum agent_mode { AGENT_MIRROR, AGENT_TAP, AGENT_PCAP };
+enum agent_direction { AGENT_IN, AGENT_OUT, AGENT_INOUT };
+enum agent_when_full { AGENT_DROP_OLDEST, AGENT_DROP_NEWEST };
+enum agent_stamp { AGENT_STAMP_RECORDED, AGENT_STAMP_NOW };
+
+struct agent_options {
+	/* capture */
+	struct config_list interfaces; /* empty: that of the default route */
+	int mode;		       /* enum agent_mode */
+	uint64_t snaplen;
+	uint64_t count;	       /* 0: no end */
+	int direction;	       /* enum agent_direction */
+	uint64_t buffer_bytes; /* all rings together; 0: automatic */
+	bool no_promiscuous;
+	bool force;
+	uint64_t lanes; /* 0: automatic */
+	bool list_interfaces;
+
+	/* replay */
+	const char *read; /* "-": standard input */
+	const char *speed_text;
+	int stamp;	   /* enum agent_stamp */
+	const char *label; /* interface name of what is read */
+
+	/* output */
+	const char *write; /* "-": standard output */
+	struct config_list aggregators;
+	const char *ca, *cert, *key;
+	uint64_t reconnect_max_ns;
+	uint64_t batch_bytes;
+	uint64_t batch_timeout_ns;
+	uint64_t journal_bytes;
+	int when_full; /* enum agent_when_full */
+
+	/* instance */
+	const char *name; /* NULL: the certificate's id, else the host's name */
+	const char *run_dir;
+	const char *bpffs; /* NULL: automatic */
+	bool detach;
+
+	/* reports and configuration */
+	uint64_t stats_ns; /* 0: none; see agent_options_stats() */
+	bool quiet;
+	uint64_t verbose;
+	int log_level; /* enum log_level */
+	const char *config;
+	bool print_config, check_config;
+};
+
+extern const struct config_program agent_program;
+
+/* Also called by config_parse(). 0, or -EINVAL and what contradicts what. */
+int agent_options_check(const struct agent_options *options, char error[256]) must_check;
+/* --speed as a factor of the recorded time; 0: as fast as it goes. -EINVAL. */
+int agent_options_speed(double *ret, const char *text) must_check;
+/* The interval of --stats; where nothing was said, the usual one if stderr is a terminal and -q was
+ * not given. 0: none. */
+uint64_t agent_options_stats(const struct agent_options *options, const struct config *config,
+			     bool is_terminal);
+/* --log-level; where nothing was said, -v means debug and -q warning. */
+enum log_level agent_options_log_level(const struct agent_options *options,
+				       const struct config *config);
