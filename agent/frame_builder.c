@@ -21,9 +21,9 @@
 struct known_interface {
 	const struct source *recorder; /* whose numbering id is of; NULL: ifindex */
 	uint32_t id;
-	uint32_t local;	      /* id in the open frame */
-	uint64_t frame;	      /* number of the open frame, if it is described there */
-	uint64_t last_used;   /* number of the frame that last had a packet of it */
+	uint32_t local;	    /* id in the open frame */
+	uint64_t frame;	    /* number of the open frame, if it is described there */
+	uint64_t last_used; /* number of the frame that last had a packet of it */
 	const uint64_t *drops;
 	uint64_t drops_reported;
 	size_t block_len;
@@ -41,7 +41,7 @@ struct frame_builder {
 	size_t len, room, batch_bytes;
 	struct frame_header header;
 	uint64_t frame_number, opened_ns;
-	uint64_t newest_ns; /* latest packet of the stream */
+	uint64_t newest_ns;  /* latest packet of the stream */
 	uint64_t sampled_ns; /* when offset_ns was taken, CLOCK_MONOTONIC */
 	int64_t offset_ns;   /* UTC - CLOCK_MONOTONIC */
 	uint32_t next_local;
@@ -110,9 +110,9 @@ static void collect_positions(struct frame_builder *builder)
 		builder->positions[i].value = source->ops->position(source);
 	}
 	for (unsigned int i = 0; i < TOTAL_COUNT; i++)
-		builder->positions[builder->source_count + i] = (struct journal_position){
-			.source = TOTAL_SOURCE + i, .value = builder->totals[i]
-		};
+		builder->positions[builder->source_count + i] =
+			(struct journal_position){ .source = TOTAL_SOURCE + i,
+						   .value = builder->totals[i] };
 }
 
 static void count(struct frame_builder *builder, const struct source_packet *packet)
@@ -283,8 +283,8 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 		put_interface(builder, known);
 	}
 	block.interface = known->local;
-	time_ns = source->is_replay ? packet->time_ns :
-				      packet->time_ns + (uint64_t)builder->offset_ns;
+	time_ns = source->is_replay ? packet->time_ns
+				    : packet->time_ns + (uint64_t)builder->offset_ns;
 	block.time_ns = time_ns;
 	n = pcapng_put_packet(builder->payload + builder->len, builder->room - builder->len, &block,
 			      NULL);
@@ -333,9 +333,9 @@ enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 	}
 	builder->known = list;
 	known = &list[builder->known_count];
-	*known = (struct known_interface){
-		.recorder = source->ops->describe ? source : NULL, .id = id, .drops = drops
-	};
+	*known = (struct known_interface){ .recorder = source->ops->describe ? source : NULL,
+					   .id = id,
+					   .drops = drops };
 	known->block_len = pcapng_put_interface(known->block, sizeof(known->block),
 						description ? description : &unknown);
 	builder->known_count++;
@@ -348,8 +348,7 @@ void frame_builder_progress(struct frame_builder *builder)
 		return;
 	collect_positions(builder);
 	memory_journal_progress(builder->journal, &builder->header, builder->len,
-				builder->positions,
-				builder->source_count + TOTAL_COUNT);
+				builder->positions, builder->source_count + TOTAL_COUNT);
 	builder->dirty = false;
 }
 
@@ -363,8 +362,7 @@ bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns)
 		builder->header.watermark_ns = watermark_ns;
 		collect_positions(builder);
 		memory_journal_commit(builder->journal, &builder->header, builder->len,
-				      builder->positions,
-				builder->source_count + TOTAL_COUNT);
+				      builder->positions, builder->source_count + TOTAL_COUNT);
 	} else {
 		memory_journal_abandon(builder->journal);
 	}

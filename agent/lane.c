@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/frame_builder.h"
+#include "agent/gather.h"
 #include "common/log.h"
 
 /* Packets of one pass, so that the uplink and the timers get their turn. */
@@ -27,11 +28,6 @@
 #define MARK_NS (100 * NS_PER_MS)
 #define MARK_SOON_NS (4 * NS_PER_MS)
 
-struct head {
-	struct source_packet packet;
-	bool valid;
-};
-
 struct lane_poll {
 	struct loop_op op;
 	struct lane *lane;
@@ -45,14 +41,14 @@ struct lane {
 	struct loop *loop;
 	struct uplink *uplink;
 	struct frame_builder *builder;
-	struct head *heads; /* one per source */
+	struct gather *gather;
 	struct lane_poll *polls;
 	unsigned int polls_armed;
 	struct loop_timer tick, mark;
 	struct loop_event stop_event;
-	uint64_t watermark_ns; /* everything older was taken */
+	uint64_t watermark_ns;	       /* everything older was taken */
 	_Atomic uint64_t published_ns; /* ... and is committed */
-	uint64_t replay_time_ns; /* latest recorded time seen */
+	uint64_t replay_time_ns;       /* latest recorded time seen */
 	void (*committed)(void *context);
 	void *context;
 	pthread_t thread;
@@ -164,69 +160,26 @@ static void append(struct lane *lane, const struct source *source,
 		lane->replay_time_ns = packet->time_ns;
 }
 
-static bool head_fill(struct lane *lane, unsigned int i)
-{
-	struct source *source = lane->config.sources[i];
-	struct head *head = &lane->heads[i];
-
-	if (!head->valid)
-		head->valid = source->ops->peek(source, &head->packet);
-	return head->valid;
-}
-
-/* The source with the earliest head, and until which time it stays the earliest. */
-static int earliest(struct lane *lane, uint64_t *until)
-{
-	int best = -1;
-
-	*until = UINT64_MAX;
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		uint64_t time_ns;
-
-		if (!head_fill(lane, i))
-			continue;
-		time_ns = lane->heads[i].packet.time_ns;
-		if (best < 0) {
-			best = (int)i;
-		} else if (time_ns < lane->heads[best].packet.time_ns) {
-			*until = lane->heads[best].packet.time_ns;
-			best = (int)i;
-		} else if (time_ns < *until) {
-			*until = time_ns;
-		}
-	}
-	return best;
-}
-
 /*
  * Takes packets up to settled_ns, the earliest first. Returns how many; *oldest_ns is the time of
  * the earliest one left, UINT64_MAX if there is none.
  */
 static unsigned int take_packets(struct lane *lane, uint64_t settled_ns, uint64_t *oldest_ns)
 {
+	const struct source_packet *packet;
+	struct source *source;
 	unsigned int count = 0;
-	uint64_t until;
-	int best;
 
-	*oldest_ns = UINT64_MAX;
-	while ((best = earliest(lane, &until)) >= 0) {
-		struct source *source = lane->config.sources[best];
-		struct head *head = &lane->heads[best];
-
-		do {
-			*oldest_ns = head->packet.time_ns;
-			if (count >= PASS_PACKETS || lane->stop_taking ||
-			    (!source->is_replay && head->packet.time_ns > settled_ns))
-				return count;
-			if (!count_packet(lane))
-				return count;
-			append(lane, source, &head->packet);
-			source->ops->take(source);
-			head->valid = false;
-			count++;
-		} while (head_fill(lane, (unsigned int)best) && head->packet.time_ns <= until);
-		*oldest_ns = UINT64_MAX;
+	while ((packet = gather_peek(lane->gather, &source))) {
+		*oldest_ns = packet->time_ns;
+		if (count >= PASS_PACKETS || lane->stop_taking ||
+		    (!source->is_replay && packet->time_ns > settled_ns) || !count_packet(lane))
+			return count;
+		append(lane, source, packet);
+		gather_take(lane->gather);
+		count++;
 	}
+	*oldest_ns = UINT64_MAX;
 	return count;
 }
 
@@ -290,9 +243,9 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
 	uint64_t reached = MIN(oldest_ns, settled_ns), watermark;
 
 	if (is_replay(lane))
-		watermark = lane->replay_time_ns > REPLAY_SLACK_NS ?
-				    lane->replay_time_ns - REPLAY_SLACK_NS :
-				    0;
+		watermark = lane->replay_time_ns > REPLAY_SLACK_NS
+				    ? lane->replay_time_ns - REPLAY_SLACK_NS
+				    : 0;
 	else
 		watermark = frame_builder_utc(lane->builder, reached - WATERMARK_SLACK_NS);
 	lane->watermark_ns = MAX(lane->watermark_ns, watermark);
@@ -315,13 +268,7 @@ static bool pass(struct lane *lane)
 	add(&lane->stats.passes, 1);
 	frame_builder_progress(lane->builder);
 	publish_totals(lane);
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		struct source *source = lane->config.sources[i];
-
-		/* What give_back() moves or frees, a head must not point into. */
-		lane->heads[i].valid = false;
-		source->ops->give_back(source);
-	}
+	gather_give_back(lane->gather);
 	update_watermark(lane, oldest, settled);
 	if (frame_builder_is_open(lane->builder) &&
 	    (now >= frame_builder_opened_ns(lane->builder) + lane->config.batch_timeout_ns ||
@@ -508,9 +455,9 @@ static int run(struct lane *lane)
 		more = !lane->ending && pass(lane);
 		/* Draining is over once a pass begun after the detach found nothing. */
 		if (!lane->ending && !more &&
-		    (sources_at_end(lane) ? !frame_builder_is_open(lane->builder) :
-		     lane->draining	  ? lane->stop_taking || lane->quiet :
-					    false))
+		    (sources_at_end(lane) ? !frame_builder_is_open(lane->builder)
+		     : lane->draining	  ? lane->stop_taking || lane->quiet
+					  : false))
 			begin_end(lane);
 		if (lane->ended)
 			break;
@@ -585,15 +532,17 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 		return -ENOMEM;
 	lane->tick.expired = tick_expired;
 	lane->mark.expired = mark_expired;
-	lane->heads = calloc(config->source_count + 1, sizeof(*lane->heads));
 	lane->polls = calloc(config->source_count + 1, sizeof(*lane->polls));
-	if (!lane->heads || !lane->polls)
+	if (!lane->polls)
 		goto fail;
 	for (unsigned int i = 0; i < config->source_count; i++) {
 		lane->polls[i].op.done = poll_done;
 		lane->polls[i].lane = lane;
 		lane->polls[i].fd = config->sources[i]->poll_fd;
 	}
+	err = gather_create(&lane->gather, config->sources, config->source_count);
+	if (err)
+		goto fail;
 	err = frame_builder_create(&lane->builder, config->journal, config->sources,
 				   config->source_count, config->batch_bytes);
 	if (err)
@@ -608,7 +557,7 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 	return 0;
 fail:
 	frame_builder_destroy(lane->builder);
-	free(lane->heads);
+	gather_destroy(lane->gather);
 	free(lane->polls);
 	free(lane);
 	return err;
@@ -661,7 +610,7 @@ void lane_destroy(struct lane *lane)
 		memory_journal_close(lane->config.journal);
 	pthread_mutex_destroy(&lane->stop_lock);
 	sem_destroy(&lane->ready);
-	free(lane->heads);
+	gather_destroy(lane->gather);
 	free(lane->polls);
 	free(lane);
 }

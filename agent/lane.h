@@ -28,17 +28,17 @@ struct lane_interface {
 struct lane_shared {
 	struct lane_interface *interfaces;
 	unsigned int interface_count;
-	uint64_t count_max;	       /* packets to capture; 0: no limit */
-	_Atomic uint64_t count;	       /* captured */
+	uint64_t count_max;		  /* packets to capture; 0: no limit */
+	_Atomic uint64_t count;		  /* captured */
 	struct loop_event *state_changed; /* a lane ended, or count_max is reached */
 };
 
 struct lane_config {
 	unsigned int number;
-	int cpu; /* to pin to; -1: anywhere */
+	int cpu;		 /* to pin to; -1: anywhere */
 	struct source **sources; /* the lane's from here on, the array too */
 	unsigned int source_count;
-	struct memory_journal *journal; /* the lane's from here on */
+	struct memory_journal *journal;	 /* the lane's from here on */
 	const struct addr_list *servers; /* NULL: no uplink */
 	struct tls_context *tls;
 	uint64_t reconnect_max_ns;

@@ -111,7 +111,9 @@ static int name_interface(struct source_pcap *pcap, uint32_t id)
 			 recorded->name[0] ? recorded->name : "other");
 	else if (!recorded->name[0])
 		snprintf(renamed->name, sizeof(renamed->name), "%s",
-			 pcap->fd == STDIN_FILENO ? "stdin" : slash ? slash + 1 : pcap->path);
+			 pcap->fd == STDIN_FILENO ? "stdin"
+			 : slash		  ? slash + 1
+						  : pcap->path);
 	return 0;
 }
 
@@ -326,15 +328,15 @@ int source_pcap_create(struct source **ret, const struct source_pcap_config *con
 
 	if (!pcap)
 		return -ENOMEM;
-	pcap->source = (struct source){
-		.ops = &pcap_ops, .poll_fd = -1, .is_replay = !config->stamp_now
-	};
+	pcap->source =
+		(struct source){ .ops = &pcap_ops, .poll_fd = -1, .is_replay = !config->stamp_now };
 	pcap->config = *config;
 	pcap->read.done = read_done;
 	pcap->due.expired = due_expired;
 	pcap->path = strdup(config->path);
 	pcap->label = config->label ? strdup(config->label) : NULL;
-	pcap->fd = strcmp(config->path, "-") ? open(config->path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	pcap->fd =
+		strcmp(config->path, "-") ? open(config->path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	if (pcap->fd < 0 || fstat(pcap->fd, &st)) {
 		err = -errno;
 		goto fail;

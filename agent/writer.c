@@ -76,9 +76,8 @@ static int output_open(struct output *output, const char *path)
 {
 	struct stat st;
 
-	output->fd = strcmp(path, "-") ?
-			     open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) :
-			     STDOUT_FILENO;
+	output->fd = strcmp(path, "-") ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+				       : STDOUT_FILENO;
 	if (output->fd < 0 || fstat(output->fd, &st))
 		return -errno;
 	output->is_regular = S_ISREG(st.st_mode);
@@ -147,8 +146,10 @@ static int put_packet(struct writer *writer, const struct merge_packet *packet)
 	if (!output && !strcmp(writer->config.path, "-")) {
 		atomic_fetch_add(&writer->stats.dropped_packets, 1);
 		if (!writer->refused)
-			log_warning(0, "packets of link type %u are left out: standard output has "
-				       "another one; use -w FILE", link_type);
+			log_warning(0,
+				    "packets of link type %u are left out: standard output has "
+				    "another one; use -w FILE",
+				    link_type);
 		writer->refused = true;
 		return 0;
 	}
@@ -352,7 +353,8 @@ int writer_add(struct writer *writer, struct lane *lane)
 	writer->inputs = inputs;
 	input = &inputs[writer->input_count];
 	*input = (struct input){ .lane = lane };
-	err = merge_stream(writer->merge, memory_journal_stream(lane_journal(lane)), &input->stream);
+	err = merge_stream(writer->merge, memory_journal_stream(lane_journal(lane)),
+			   &input->stream);
 	if (err)
 		return err;
 	err = memory_journal_reader_create(&input->reader, lane_journal(lane));

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The composition of xcapd: makes every module, top to bottom, and destroys them bottom to top.
+ * It runs on the main thread, which is the control thread: signals, counters, the local socket.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/lane.h"
+#include "agent/options.h"
+#include "agent/writer.h"
+#include "bpf/dataplane.h"
+#include "common/control.h"
+
+#define AGENT_INTERFACES_MAX 64
+#define AGENT_LANES_MAX 64
+
+struct agent_interface {
+	struct dataplane_interface *attached; /* NULL once it is detached */
+	char name[16];
+	enum xcap_mode mode;
+	unsigned int ifindex;
+	bool is_generic;
+	struct xcap_count counts[XCAP_COUNTER_COUNT]; /* as last read; final after the detach */
+};
+
+struct agent {
+	const struct agent_options *options;
+	char name[AGENT_ID_MAX + 1]; /* of the instance: pins, socket, files under the run dir */
+	char id[AGENT_ID_MAX + 1];   /* of the streams: the certificate's, alone the host's name */
+	uint64_t started_ns;	     /* CLOCK_MONOTONIC */
+	struct loop *loop;
+	struct loop_signal signals;
+	struct loop_event state_changed;
+	struct loop_timer counters, stats;
+	struct control *control;
+	struct tls_context *tls;
+	struct addr_list servers;
+	struct dataplane *dataplane;
+	struct agent_interface interfaces[AGENT_INTERFACES_MAX];
+	unsigned int interface_count;
+	struct lane_interface lane_interfaces[AGENT_INTERFACES_MAX];
+	struct lane_shared shared;
+	struct lane *lanes[AGENT_LANES_MAX];
+	unsigned int lane_count;
+	struct writer *writer;
+	uint64_t last_packets, last_bytes, last_stats_ns; /* of the stats line */
+	bool stopping;
+	int err;
+};
+
+/* Everything is attached and running when it returns. On failure it has been logged; the result
+ * is the exit code: 1, 69, 77 or 78. */
+int agent_create(struct agent **ret, const struct agent_options *options) must_check;
+/* Until a signal, the end of the input, -c or a failure. The exit code. */
+int agent_run(struct agent *agent) must_check;
+void agent_destroy(struct agent *agent);
+
+/* The instance that the options mean: --name, else the certificate's id, else the host's name. 0 or
+ * an exit code, logged. */
+int agent_instance_name(char ret[AGENT_ID_MAX + 1], const struct agent_options *options) must_check;
+
+/* What became of all packets, summed up over interfaces and lanes; frames, not wire packets. */
+struct agent_account {
+	uint64_t seen, self, other_direction, filtered;
+	uint64_t ring_full, too_long, no_memory, no_socket; /* in the programs */
+	/* Redirected into AF_XDP: no chunk in the fill ring, no room in the RX ring, no daemon. */
+	uint64_t rx_dropped, rx_ring_full, redirected_lost;
+	uint64_t received; /* taken by the lanes */
+	uint64_t lost[LOSS_REASON_COUNT];
+	uint64_t pending;   /* in the journals and in the frames being built */
+	uint64_t delivered; /* acknowledged, or written to the file */
+	uint64_t bytes, pending_ring_bytes;
+};
+
+/* lanes.c: the sources, journals and lanes; logged on failure. */
+int agent_make_lanes(struct agent *agent) must_check;
+
+/* report.c: what users are told. */
+void agent_refresh_counts(struct agent *agent);
+void agent_account(const struct agent *agent, struct agent_account *ret);
+uint64_t agent_account_dropped(const struct agent_account *account);
+void agent_print_stats(struct agent *agent);
+void agent_print_summary(const struct agent *agent);
+json_t *agent_status(struct agent *agent);
+
+/* commands.c */
+extern const struct control_command agent_commands[];
+extern const size_t agent_command_count;

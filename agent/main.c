@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "common/log.h"
+
+/* As tcpdump -D. */
+static int list_interfaces(void)
+{
+	struct if_nameindex *list = if_nameindex();
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {};
+
+	if (!list || fd < 0) {
+		log_error(-errno, "cannot list interfaces");
+		return EXIT_FAILURE;
+	}
+	for (struct if_nameindex *i = list; i->if_index; i++) {
+		snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", i->if_name);
+		if (ioctl(fd, SIOCGIFFLAGS, &request))
+			request.ifr_flags = 0;
+		printf("%u.%s [%s%s%s]\n", i->if_index, i->if_name,
+		       request.ifr_flags & IFF_UP ? "Up" : "Down",
+		       request.ifr_flags & IFF_RUNNING ? ", Running" : "",
+		       request.ifr_flags & IFF_LOOPBACK ? ", Loopback" : "");
+	}
+	if_freenameindex(list);
+	close(fd);
+	return EXIT_SUCCESS;
+}
+
+static int detach(const struct agent_options *options)
+{
+	char name[AGENT_ID_MAX + 1], error[DATAPLANE_ERROR_LEN];
+	bool removed = false;
+	int err;
+
+	err = agent_instance_name(name, options);
+	if (err)
+		return err;
+	err = dataplane_remove(options->bpffs, options->run_dir, name, &removed, error);
+	if (err) {
+		log_error(0, "%s", error);
+		return err == -EPERM || err == -EACCES ? 77 : EXIT_FAILURE;
+	}
+	log_info(removed ? "instance %s is detached" : "nothing is attached for instance %s", name);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct agent_options options = {};
+	struct config *config = NULL;
+	struct agent *agent = NULL;
+	int code = EXIT_SUCCESS;
+
+	log_init(LOG_LEVEL_INFO);
+	signal(SIGPIPE, SIG_IGN);
+	switch (config_parse(&config, &agent_program, argc, argv, &options)) {
+	case CONFIG_RUN:
+		break;
+	case CONFIG_EXIT_OK:
+		goto out;
+	case CONFIG_EXIT_USAGE:
+		code = 2;
+		goto out;
+	case CONFIG_EXIT_CONFIG:
+		code = 78;
+		goto out;
+	}
+	log_set_level(agent_options_log_level(&options, config));
+	options.stats_ns = agent_options_stats(&options, config, isatty(STDERR_FILENO));
+	if (options.list_interfaces) {
+		code = list_interfaces();
+	} else if (options.detach) {
+		code = detach(&options);
+	} else {
+		code = agent_create(&agent, &options);
+		if (!code)
+			code = agent_run(agent);
+		agent_destroy(agent);
+	}
+out:
+	config_destroy(config);
+	return code;
+}
