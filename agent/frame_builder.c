@@ -243,6 +243,7 @@ static enum frame_builder_result drop(struct frame_builder *builder,
 				      const struct source_packet *packet)
 {
 	count(builder, packet);
+	builder->dirty = true;
 	memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, packet->wire_packets,
 				  packet->original_len);
 	return FRAME_BUILDER_DROPPED;
@@ -344,11 +345,12 @@ enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 
 void frame_builder_progress(struct frame_builder *builder)
 {
-	if (!builder->payload || !builder->dirty)
+	if (!builder->dirty)
 		return;
 	collect_positions(builder);
-	memory_journal_progress(builder->journal, &builder->header, builder->len,
-				builder->positions, builder->source_count + TOTAL_COUNT);
+	memory_journal_progress(builder->journal, builder->payload ? &builder->header : NULL,
+				builder->payload ? builder->len : 0, builder->positions,
+				builder->source_count + TOTAL_COUNT);
 	builder->dirty = false;
 }
 
