@@ -386,6 +386,11 @@ void frame_builder_totals(const struct frame_builder *builder, uint64_t *packets
 	*bytes = builder->totals[2];
 }
 
+uint64_t frame_builder_open_packets(const struct frame_builder *builder)
+{
+	return builder->payload ? builder->header.packet_count : 0;
+}
+
 uint64_t frame_builder_opened_ns(const struct frame_builder *builder)
 {
 	return builder->opened_ns;

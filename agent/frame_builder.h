@@ -44,6 +44,8 @@ bool frame_builder_is_open(const struct frame_builder *builder);
 /* Taken since the journal was made, also by daemons before this one; bytes as captured. */
 void frame_builder_totals(const struct frame_builder *builder, uint64_t *packets,
 			  uint64_t *wire_packets, uint64_t *bytes);
+/* Packets in the frame being built. */
+uint64_t frame_builder_open_packets(const struct frame_builder *builder);
 /* CLOCK_MONOTONIC of the open frame's first packet's arrival here. */
 uint64_t frame_builder_opened_ns(const struct frame_builder *builder);
 /* UTC of a CLOCK_MONOTONIC time, by the offset in force. */

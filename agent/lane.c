@@ -81,6 +81,7 @@ static void publish_totals(struct lane *lane)
 	put(&lane->stats.packets, packets);
 	put(&lane->stats.wire_packets, wire_packets);
 	put(&lane->stats.bytes, bytes);
+	put(&lane->stats.open_packets, frame_builder_open_packets(lane->builder));
 }
 
 static void note_commit(struct lane *lane)

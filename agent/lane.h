@@ -54,6 +54,7 @@ struct lane_stats {
 	/* Taken since the journal was made, also by daemons before this one; bytes as captured. */
 	_Atomic uint64_t packets, wire_packets, bytes;
 	_Atomic uint64_t frames, late_packets, passes, wakeups;
+	_Atomic uint64_t open_packets; /* in the frame being built */
 	_Atomic uint64_t journal_frames, journal_packets, journal_wire_packets, journal_bytes;
 	_Atomic uint64_t lost_packets[LOSS_REASON_COUNT], lost_wire_packets[LOSS_REASON_COUNT];
 	_Atomic uint64_t fill_ring_empty, rx_ring_full, rx_dropped, lost_redirected, pending_bytes;

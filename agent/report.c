@@ -49,7 +49,7 @@ void agent_account(const struct agent *agent, struct agent_account *ret)
 
 		sum.received += get(&lane->packets);
 		sum.bytes += get(&lane->bytes);
-		sum.pending += get(&lane->journal_packets);
+		sum.pending += get(&lane->journal_packets) + get(&lane->open_packets);
 		sum.pending_ring_bytes += get(&lane->pending_bytes);
 		sum.rx_dropped += get(&lane->rx_dropped);
 		sum.rx_ring_full += get(&lane->rx_ring_full);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/frame_builder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "selftests/unit/check.h"
+
+static char path[64];
+static struct memory_journal *journal;
+static struct source *sources[1];
+static uint64_t position;
+
+static uint64_t fake_position(const struct source *source)
+{
+	(void)source;
+	return position;
+}
+
+static const struct pcapng_interface *fake_describe(const struct source *source, uint32_t interface)
+{
+	(void)source;
+	(void)interface;
+	return NULL;
+}
+
+static const struct source_ops live_ops = { .name = "fake", .position = fake_position };
+static const struct source_ops replay_ops = { .name = "fake",
+					      .position = fake_position,
+					      .describe = fake_describe };
+static struct source live = { .ops = &live_ops, .id = 77 };
+static struct source replay = { .ops = &replay_ops, .id = 78, .is_replay = true };
+
+static int open_journal(size_t size_bytes, bool is_replay)
+{
+	struct memory_journal_config config = {
+		.path = path,
+		.agent = "a",
+		.replay = is_replay,
+		.size_bytes = size_bytes,
+		.when_full = WHEN_FULL_DROP_NEWEST,
+	};
+
+	return memory_journal_open(&journal, &config);
+}
+
+static struct frame_builder *begin(struct source *source, size_t batch_bytes)
+{
+	struct frame_builder *builder;
+
+	snprintf(path, sizeof(path), "/dev/shm/frame_builder_test.%d", (int)getpid());
+	unlink(path);
+	position = 0;
+	sources[0] = source;
+	assert_int_equal(open_journal(4 * MIB, source->is_replay), 0);
+	assert_int_equal(frame_builder_create(&builder, journal, sources, 1, batch_bytes), 0);
+	return builder;
+}
+
+static void end(struct frame_builder *builder)
+{
+	frame_builder_destroy(builder);
+	memory_journal_remove(journal);
+}
+
+static enum frame_builder_result put(struct frame_builder *builder, uint32_t interface,
+				     uint64_t time_ns, uint32_t len)
+{
+	static uint8_t data[FRAME_PAYLOAD_MAX];
+	struct source_packet packet = {
+		.time_ns = time_ns,
+		.data = data,
+		.captured_len = len,
+		.original_len = len + 4,
+		.wire_packets = 2,
+		.interface = interface,
+		.direction = PCAPNG_DIR_OUT,
+		.has_queue = true,
+		.queue = 3,
+	};
+	enum frame_builder_result result;
+
+	memset(data, (int)interface, len);
+	for (;;) {
+		result = frame_builder_append(builder, sources[0], &packet);
+		if (result == FRAME_BUILDER_INTERFACE) {
+			struct pcapng_interface description = { .link_type = LINKTYPE_ETHERNET,
+								.snaplen = 262144 };
+
+			snprintf(description.name, sizeof(description.name), "if%u", interface);
+			result = frame_builder_interface(builder, sources[0], interface,
+							 &description, NULL);
+		}
+		if (result == FRAME_BUILDER_CLOSE)
+			CHECK(frame_builder_commit(builder, 0));
+		if (result != FRAME_BUILDER_CLOSE && result != FRAME_BUILDER_AGAIN)
+			break;
+	}
+	position++;
+	return result;
+}
+
+/* Decodes what is in the journal, frame by frame. */
+struct seen {
+	unsigned int frames, packets, interfaces, late_frames;
+	uint64_t last_ns, wire_packets;
+	char last_name[PCAPNG_NAME_MAX];
+};
+
+static struct seen read_journal(void)
+{
+	struct memory_journal_reader *reader;
+	struct memory_journal_frame frame;
+	struct pcapng_decoder *decoder;
+	struct pcapng_packet packet;
+	enum pcapng_item item;
+	struct seen seen = {};
+	ssize_t n;
+
+	assert_int_equal(memory_journal_reader_create(&reader, journal), 0);
+	assert_int_equal(pcapng_decoder_create(&decoder, PCAPNG_FROM_FRAME), 0);
+	while (memory_journal_next(reader, &frame)) {
+		const uint8_t *at = frame.data + FRAME_HEADER_LEN;
+		size_t left = frame.header.stored_len;
+		unsigned int packets = 0;
+
+		seen.frames++;
+		seen.wire_packets += frame.header.wire_count;
+		seen.late_frames += !!(frame.header.flags & FRAME_F_LATE);
+		CHECK_EQ(frame_payload_check(&frame.header, at), 0);
+		CHECK_EQ(frame.header.sequence, seen.frames);
+		CHECK_EQ(frame.header.stream, 1);
+		pcapng_decoder_reset(decoder, PCAPNG_FROM_FRAME);
+		while (left && (n = pcapng_decode(decoder, at, left, &item, &packet)) > 0) {
+			if (item == PCAPNG_ITEM_INTERFACE) {
+				CHECK_EQ(packets, 0); /* all in front */
+				seen.interfaces++;
+			}
+			if (item == PCAPNG_ITEM_PACKET) {
+				packets++;
+				CHECK_EQ(packet.original_len, packet.captured_len + 4);
+				CHECK(packet.time_ns >= frame.header.first_ns);
+				CHECK(packet.time_ns <= frame.header.last_ns);
+				CHECK_EQ(packet.flags & 3, PCAPNG_DIR_OUT);
+				CHECK_EQ(packet.queue, 3);
+				seen.last_ns = packet.time_ns;
+				snprintf(seen.last_name, sizeof(seen.last_name), "%s",
+					 pcapng_decoder_interface(decoder, packet.interface)->name);
+			}
+			at += n;
+			left -= (size_t)n;
+		}
+		CHECK_EQ(left, 0);
+		CHECK_EQ(packets, frame.header.packet_count);
+		seen.packets += packets;
+	}
+	pcapng_decoder_destroy(decoder);
+	memory_journal_reader_destroy(reader);
+	return seen;
+}
+
+static void every_frame_decodes_alone(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 4096);
+	struct seen seen;
+
+	(void)state;
+	for (unsigned int i = 0; i < 300; i++)
+		CHECK_EQ(put(builder, i % 3, 1000 + i, 60 + i), FRAME_BUILDER_DONE);
+	CHECK(frame_builder_commit(builder, 5));
+	CHECK(!frame_builder_commit(builder, 5));
+	seen = read_journal();
+	CHECK_EQ(seen.packets, 300);
+	CHECK_EQ(seen.wire_packets, 600);
+	CHECK(seen.frames > 10);
+	CHECK_EQ(seen.last_ns, 1299);
+	CHECK_STR(seen.last_name, "if2");
+	end(builder);
+}
+
+static void a_packet_larger_than_the_batch_has_its_own_frame(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 4096);
+	struct seen seen;
+
+	(void)state;
+	CHECK_EQ(put(builder, 0, 1, 60), FRAME_BUILDER_DONE);
+	CHECK_EQ(put(builder, 0, 2, 262144), FRAME_BUILDER_DONE);
+	CHECK_EQ(put(builder, 0, 3, 60), FRAME_BUILDER_DONE);
+	(void)frame_builder_commit(builder, 0);
+	seen = read_journal();
+	CHECK_EQ(seen.packets, 3);
+	CHECK(seen.frames >= 2);
+	end(builder);
+}
+
+static void disorder_is_flagged(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 65536);
+
+	(void)state;
+	CHECK_EQ(put(builder, 0, 10, 60), FRAME_BUILDER_DONE);
+	CHECK_EQ(put(builder, 0, 9, 60), FRAME_BUILDER_LATE);
+	CHECK_EQ(put(builder, 0, 10, 60), FRAME_BUILDER_DONE);
+	(void)frame_builder_commit(builder, 0);
+	CHECK_EQ(read_journal().late_frames, 1);
+	end(builder);
+}
+
+static void live_times_become_utc(void **state)
+{
+	struct frame_builder *builder = begin(&live, 65536);
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), utc = clock_ns(CLOCK_REALTIME), got;
+
+	(void)state;
+	CHECK_EQ(put(builder, 0, now, 60), FRAME_BUILDER_DONE);
+	(void)frame_builder_commit(builder, 0);
+	got = read_journal().last_ns;
+	CHECK(got + NS_PER_MS > utc && got < utc + NS_PER_MS);
+	got = frame_builder_utc(builder, now);
+	CHECK(got + NS_PER_MS > utc && got < utc + NS_PER_MS);
+	end(builder);
+}
+
+static void a_full_journal_is_counted(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 65536);
+	uint64_t packets, wire_packets, bytes;
+	struct memory_journal_stats stats;
+	unsigned int dropped = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 20000; i++)
+		dropped += put(builder, 0, i, 1000) == FRAME_BUILDER_DROPPED;
+	(void)frame_builder_commit(builder, 0);
+	frame_builder_progress(builder);
+	CHECK(dropped > 10000 && dropped < 20000);
+	memory_journal_stats(journal, &stats);
+	CHECK_EQ(stats.lost_packets[LOSS_JOURNAL_FULL], dropped);
+	CHECK_EQ(stats.lost_wire_packets[LOSS_JOURNAL_FULL], 2 * dropped);
+	CHECK_EQ(read_journal().packets, 20000 - dropped);
+	frame_builder_totals(builder, &packets, &wire_packets, &bytes);
+	CHECK_EQ(packets, 20000);
+	CHECK_EQ(wire_packets, 40000);
+	end(builder);
+}
+
+static void totals_and_positions_outlive_the_process(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 65536);
+	uint64_t packets, wire_packets, bytes, value = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++)
+		(void)put(builder, 0, i, 100);
+	frame_builder_progress(builder);
+	(void)put(builder, 0, 10, 100); /* not told of: it was not given back either */
+	frame_builder_destroy(builder);
+	memory_journal_close(journal);
+
+	assert_int_equal(open_journal(4 * MIB, true), 0);
+	CHECK(memory_journal_position(journal, replay.id, &value));
+	CHECK_EQ(value, 10);
+	assert_int_equal(frame_builder_create(&builder, journal, sources, 1, 65536), 0);
+	frame_builder_totals(builder, &packets, &wire_packets, &bytes);
+	CHECK_EQ(packets, 10);
+	CHECK_EQ(wire_packets, 20);
+	CHECK_EQ(bytes, 1000);
+	CHECK_EQ(read_journal().packets, 10);
+	end(builder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_frame_decodes_alone),
+		TEST(a_packet_larger_than_the_batch_has_its_own_frame),
+		TEST(disorder_is_flagged),
+		TEST(live_times_become_utc),
+		TEST(a_full_journal_is_counted),
+		TEST(totals_and_positions_outlive_the_process),
+	};
+
+	return cmocka_run_group_tests_name("frame_builder", tests, NULL, NULL);
+}
