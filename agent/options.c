@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/options.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/stream.h"
+
+#define INTERFACES_MAX 64
+#define IFNAME_MAX 15
+
+#define AT(member) .offset = offsetof(struct agent_options, member)
+
+static const char *const modes[] = { "mirror", "tap", "pcap", NULL };
+static const char *const directions[] = { "in", "out", "inout", NULL };
+static const char *const when_full[] = { "drop-oldest", "drop-newest", NULL };
+static const char *const stamps[] = { "recorded", "now", NULL };
+static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
+
+static const struct config_option options[] = {
+	{ .group = "Capture",
+	  .name = "interface",
+	  .letter = 'i',
+	  .type = CONFIG_LIST,
+	  AT(interfaces),
+	  .metavar = "IF[,IF...]",
+	  .help = "interfaces to capture on (default: that of the default route)" },
+	{ .name = "mode",
+	  .type = CONFIG_CHOICE,
+	  AT(mode),
+	  .metavar = "MODE",
+	  .choices = modes,
+	  .fallback = "mirror",
+	  .help = "mirror copies what the host receives and sends; tap takes what arrives, for "
+		  "SPAN "
+		  "and TAP ports; pcap reads what was recorded (-r)" },
+	{ .name = "snapshot-length",
+	  .letter = 's',
+	  .type = CONFIG_COUNT,
+	  AT(snaplen),
+	  .metavar = "SNAPLEN",
+	  .fallback = "262144",
+	  .min = 1,
+	  .max = 262144,
+	  .flags = CONFIG_F_ZERO_IS_MAX,
+	  .help = "bytes kept of each packet, 0 for all" },
+	{ .name = "count",
+	  .letter = 'c',
+	  .type = CONFIG_COUNT,
+	  AT(count),
+	  .metavar = "COUNT",
+	  .help = "end after so many packets" },
+	{ .name = "direction",
+	  .letter = 'Q',
+	  .type = CONFIG_CHOICE,
+	  AT(direction),
+	  .metavar = "DIR",
+	  .choices = directions,
+	  .fallback = "inout",
+	  .help = "direction seen from the host" },
+	{ .name = "buffer-size",
+	  .letter = 'B',
+	  .type = CONFIG_SIZE,
+	  AT(buffer_bytes),
+	  .metavar = "MIB",
+	  .fallback = "0",
+	  .unit = MIB,
+	  .max = 65536 * MIB,
+	  .help = "kernel buffers of all CPUs together, in MiB; 0: 8 per CPU, at most 128" },
+	{ .name = "no-promiscuous-mode",
+	  .letter = 'p',
+	  .type = CONFIG_FLAG,
+	  AT(no_promiscuous),
+	  .help = "leave promiscuous mode as it is" },
+	{ .name = "lanes",
+	  .type = CONFIG_COUNT,
+	  AT(lanes),
+	  .metavar = "N",
+	  .fallback = "0",
+	  .max = 64,
+	  .help = "capture threads; 0: one for each four queues" },
+	{ .name = "force",
+	  .type = CONFIG_FLAG,
+	  AT(force),
+	  .help = "tap: also the interface of the default route, and where another XDP program "
+		  "is" },
+	{ .name = "list-interfaces",
+	  .letter = 'D',
+	  .type = CONFIG_FLAG,
+	  AT(list_interfaces),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "list the interfaces and exit" },
+
+	{ .group = "Replay",
+	  .name = "read",
+	  .letter = 'r',
+	  .type = CONFIG_STRING,
+	  AT(read),
+	  .metavar = "FILE",
+	  .help = "packets from a PCAP or pcapng file, - for standard input" },
+	{ .name = "speed",
+	  .type = CONFIG_STRING,
+	  AT(speed_text),
+	  .metavar = "N|max",
+	  .fallback = "1",
+	  .help = "times as fast as recorded, or max" },
+	{ .name = "stamp",
+	  .type = CONFIG_CHOICE,
+	  AT(stamp),
+	  .metavar = "WHEN",
+	  .choices = stamps,
+	  .fallback = "recorded",
+	  .help = "times of the packets read; now makes a live stream of them" },
+	{ .name = "label",
+	  .type = CONFIG_STRING,
+	  AT(label),
+	  .metavar = "ID",
+	  .help = "interface name of the packets read: they appear as AGENT/ID" },
+
+	{ .group = "Output",
+	  .name = "write",
+	  .letter = 'w',
+	  .type = CONFIG_STRING,
+	  AT(write),
+	  .metavar = "FILE",
+	  .help = "write pcapng, - for standard output" },
+	{ .name = "aggregator",
+	  .type = CONFIG_LIST,
+	  AT(aggregators),
+	  .metavar = "HOST:PORT",
+	  .help = "send to this aggregator; of several, to the first that answers" },
+	{ .name = "ca",
+	  .type = CONFIG_STRING,
+	  AT(ca),
+	  .metavar = "FILE",
+	  .help = "certificate of the authority (PEM)" },
+	{ .name = "cert",
+	  .type = CONFIG_STRING,
+	  AT(cert),
+	  .metavar = "FILE",
+	  .help = "certificate of this agent (PEM)" },
+	{ .name = "key",
+	  .type = CONFIG_STRING,
+	  AT(key),
+	  .metavar = "FILE",
+	  .help = "its private key (PEM)" },
+	{ .name = "reconnect-max",
+	  .type = CONFIG_DURATION,
+	  AT(reconnect_max_ns),
+	  .metavar = "TIME",
+	  .fallback = "20s",
+	  .min = NS_PER_SEC,
+	  .max = 3600 * NS_PER_SEC,
+	  .help = "longest pause between two attempts to connect" },
+	{ .name = "batch-size",
+	  .type = CONFIG_SIZE,
+	  AT(batch_bytes),
+	  .metavar = "SIZE",
+	  .fallback = "64KiB",
+	  .min = 4 * KIB,
+	  .max = MIB,
+	  .help = "close a frame at this size" },
+	{ .name = "batch-timeout",
+	  .type = CONFIG_DURATION,
+	  AT(batch_timeout_ns),
+	  .metavar = "TIME",
+	  .fallback = "20ms",
+	  .min = NS_PER_MS,
+	  .max = 10 * NS_PER_SEC,
+	  .help = "close a frame so long after its first packet" },
+	{ .name = "journal-size",
+	  .type = CONFIG_SIZE,
+	  AT(journal_bytes),
+	  .metavar = "SIZE",
+	  .fallback = "64MiB",
+	  .min = 4 * MIB,
+	  .max = 64 * GIB,
+	  .help = "memory for what is not delivered yet" },
+	{ .name = "when-full",
+	  .type = CONFIG_CHOICE,
+	  AT(when_full),
+	  .metavar = "POLICY",
+	  .choices = when_full,
+	  .fallback = "drop-oldest",
+	  .help = "what goes when that is full" },
+
+	{ .group = "Instance",
+	  .name = "name",
+	  .type = CONFIG_STRING,
+	  AT(name),
+	  .metavar = "INSTANCE",
+	  .help = "name of this instance's pins, socket and files (default: the certificate's id, "
+		  "else the host's name)" },
+	{ .name = "run-dir",
+	  .type = CONFIG_STRING,
+	  AT(run_dir),
+	  .metavar = "DIR",
+	  .fallback = "/run/xcap",
+	  .help = "sockets and journals" },
+	{ .name = "bpffs",
+	  .type = CONFIG_STRING,
+	  AT(bpffs),
+	  .metavar = "DIR",
+	  .help = "BPF file system to pin in (default: /sys/fs/bpf, else one mounted at "
+		  "RUN_DIR/bpf)" },
+	{ .name = "detach",
+	  .type = CONFIG_FLAG,
+	  AT(detach),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "remove everything this instance left in the kernel and exit" },
+
+	{ .group = "Reports and configuration",
+	  .name = "stats",
+	  .type = CONFIG_DURATION,
+	  AT(stats_ns),
+	  .metavar = "SEC",
+	  .bare = "5",
+	  .max = 86400 * NS_PER_SEC,
+	  .flags = CONFIG_F_OPTIONAL_VALUE,
+	  .help = "print counters every SEC seconds, 5 if SEC is left out, 0 never; on a terminal "
+		  "that is the default" },
+	{ .name = "quiet",
+	  .letter = 'q',
+	  .type = CONFIG_FLAG,
+	  AT(quiet),
+	  .help = "only warnings and errors, no counters" },
+	{ .name = "verbose",
+	  .letter = 'v',
+	  .type = CONFIG_COUNT,
+	  AT(verbose),
+	  .metavar = "N",
+	  .flags = CONFIG_F_COUNTED,
+	  .help = "log more; may be repeated" },
+	{ .name = "log-level",
+	  .type = CONFIG_CHOICE,
+	  AT(log_level),
+	  .metavar = "LEVEL",
+	  .choices = log_levels,
+	  .fallback = "info",
+	  .help = "what is logged" },
+	{ .name = "config",
+	  .type = CONFIG_STRING,
+	  AT(config),
+	  .metavar = "FILE",
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "read FILE and FILE.d/*.yaml (default: /etc/xcap/xcapd.yaml if it is there)" },
+	{ .name = "print-config",
+	  .type = CONFIG_FLAG,
+	  AT(print_config),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "print the configuration in effect and exit" },
+	{ .name = "check-config",
+	  .type = CONFIG_FLAG,
+	  AT(check_config),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "check the configuration and exit: 0 or 78" },
+};
+
+int agent_options_speed(double *ret, const char *text)
+{
+	double value = 0;
+	char *end;
+
+	if (strcmp(text, "max") != 0) {
+		/* No signs, exponents, infinities or hexadecimal numbers. */
+		if (!*text || text[strspn(text, "0123456789.")])
+			return -EINVAL;
+		value = strtod(text, &end);
+		if (*end || value < 0.001 || value > 1000000)
+			return -EINVAL;
+	}
+	*ret = value;
+	return 0;
+}
+
+static int printf_like(2, 3) refuse(char error[256], const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, 256, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int check_interfaces(const struct config_list *interfaces, char error[256])
+{
+	if (interfaces->count > INTERFACES_MAX)
+		return refuse(error, "more than %d interfaces", INTERFACES_MAX);
+	for (size_t i = 0; i < interfaces->count; i++) {
+		const char *name = interfaces->items[i];
+
+		if (strlen(name) > IFNAME_MAX || strpbrk(name, "/ \t\n") ||
+		    strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			return refuse(error, "\"%.64s\" cannot be the name of an interface", name);
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(interfaces->items[j], name) == 0)
+				return refuse(error, "interface %s is given twice", name);
+		}
+	}
+	return 0;
+}
+
+static int check_live(const struct agent_options *o, char error[256])
+{
+	if (o->mode == AGENT_PCAP)
+		return refuse(error, "--mode pcap reads what was recorded: give -r FILE");
+	if (o->mode == AGENT_TAP && o->direction == AGENT_OUT)
+		return refuse(error, "-Q out finds nothing in tap mode, which sees what arrives: "
+				     "use --mode mirror");
+	if (o->stamp == AGENT_STAMP_NOW)
+		return refuse(error, "--stamp now is for packets that are read: give -r FILE");
+	if (strcmp(o->speed_text, "1") != 0)
+		return refuse(error, "--speed is for packets that are read: give -r FILE");
+	if (o->label)
+		return refuse(error, "--label names packets that are read: give -r FILE");
+	return check_interfaces(&o->interfaces, error);
+}
+
+static int check_replay(const struct agent_options *o, char error[256])
+{
+	double speed;
+
+	if (o->interfaces.count)
+		return refuse(error, "-r and -i exclude each other: read a file or capture");
+	if (o->mode == AGENT_TAP)
+		return refuse(error,
+			      "-r and --mode tap exclude each other: read a file or capture");
+	if (o->direction != AGENT_INOUT)
+		return refuse(error, "-Q is for capturing, not for packets that are read (-r)");
+	if (agent_options_speed(&speed, o->speed_text))
+		return refuse(error, "--speed takes a factor from 0.001 to 1000000, or max");
+	if (o->label && !agent_id_valid(o->label))
+		return refuse(error, "--label takes 1 to 64 of a-z 0-9 . _ -");
+	return 0;
+}
+
+static int check_output(const struct agent_options *o, char error[256])
+{
+	if (!o->write && !o->aggregators.count)
+		return refuse(error,
+			      "nowhere to put the packets: give -w FILE (- is standard output) "
+			      "or --aggregator HOST:PORT");
+	if (o->aggregators.count && (!o->ca || !o->cert || !o->key))
+		return refuse(error, "--aggregator needs --ca, --cert and --key: %s is missing",
+			      !o->ca	 ? "--ca"
+			      : !o->cert ? "--cert"
+					 : "--key");
+	return 0;
+}
+
+int agent_options_check(const struct agent_options *o, char error[256])
+{
+	int err;
+
+	/* It becomes the name of a directory and of files. */
+	if (o->name && (!agent_id_valid(o->name) || o->name[0] == '.'))
+		return refuse(error, "--name takes 1 to 64 of a-z 0-9 . _ - and no leading dot");
+	if (o->list_interfaces || o->detach)
+		return 0;
+	err = o->read ? check_replay(o, error) : check_live(o, error);
+	return err ? err : check_output(o, error);
+}
+
+static int check(const struct config *config, const void *values, char error[256])
+{
+	(void)config;
+	return agent_options_check(values, error);
+}
+
+uint64_t agent_options_stats(const struct agent_options *o, const struct config *config,
+			     bool is_terminal)
+{
+	if (config_is_set(config, "stats"))
+		return o->stats_ns;
+	return is_terminal && !o->quiet ? AGENT_BARE_STATS_NS : 0;
+}
+
+enum log_level agent_options_log_level(const struct agent_options *o, const struct config *config)
+{
+	if (config_is_set(config, "log-level"))
+		return (enum log_level)o->log_level;
+	return o->verbose ? LOG_LEVEL_DEBUG : o->quiet ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+}
+
+const struct config_program agent_program = {
+	.name = "xcapd",
+	.purpose = "Capture packets, write them as pcapng or send them to an aggregator.",
+	.synopsis = "[-i IF[,IF...]] -w FILE [OPTION...]\n"
+		    "       xcapd [-i IF[,IF...]] --aggregator HOST:PORT --ca FILE --cert FILE\n"
+		    "             --key FILE [OPTION...]\n"
+		    "       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...]\n"
+		    "       xcapd --detach [--name INSTANCE]",
+	.options = options,
+	.option_count = ARRAY_SIZE(options),
+	.default_file = "/etc/xcap/xcapd.yaml",
+	.examples = "  xcapd -i eth0 -w - | tcpdump -n -r -\n"
+		    "  xcapd -i eth0,eth1 -s 128 --aggregator collector.example:9227 \\\n"
+		    "        --ca ca.crt --cert host1.crt --key host1.key\n"
+		    "  ssh host tcpdump -U -w - | xcapd -r - --label host --stamp now ...\n",
+	.check = check,
+};
