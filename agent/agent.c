@@ -103,7 +103,9 @@ static int set_up_identity(struct agent *agent)
 			return EXIT_FAILURE;
 		}
 	}
-	snprintf(agent->name, sizeof(agent->name), "%s", options->name ? options->name : agent->id);
+	memcpy(agent->name, agent->id, sizeof(agent->name));
+	if (options->name)
+		snprintf(agent->name, sizeof(agent->name), "%s", options->name);
 	return 0;
 }
 
@@ -218,7 +220,10 @@ static int attach_interface(struct agent *agent, const char *name)
 		log_error(0, "%s", error);
 		return exit_code(err);
 	}
-	snprintf(interface->name, sizeof(interface->name), "%s", name);
+	if (!if_indextoname(config.ifindex, interface->name)) {
+		log_error(-errno, "interface %s is gone", name);
+		return EXIT_FAILURE;
+	}
 	interface->mode = config.mode;
 	interface->ifindex = config.ifindex;
 	interface->is_generic = dataplane_is_generic(interface->attached);

@@ -2,6 +2,7 @@
 #include "common/frame.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/crc32c.h"
 #include "common/cursor.h"
@@ -17,7 +18,8 @@ static const char *const type_names[] = {
 
 void frame_header_encode(uint8_t *out, const struct frame_header *header)
 {
-	struct cursor c = cursor_writer(out, FRAME_HEADER_LEN);
+	uint8_t bytes[FRAME_HEADER_LEN];
+	struct cursor c = cursor_writer(bytes, sizeof(bytes));
 
 	cursor_put_u32(&c, FRAME_MAGIC);
 	cursor_put_u16(&c, FRAME_HEADER_LEN);
@@ -35,7 +37,8 @@ void frame_header_encode(uint8_t *out, const struct frame_header *header)
 	cursor_put_u64(&c, header->watermark_ns);
 	cursor_put_u64(&c, (uint64_t)header->utc_offset_ns);
 	cursor_put_u32(&c, header->payload_crc);
-	cursor_put_u32(&c, crc32c(0, out, HEADER_CRC_OFFSET));
+	cursor_put_u32(&c, crc32c(0, bytes, HEADER_CRC_OFFSET));
+	memcpy(out, bytes, sizeof(bytes));
 }
 
 int frame_header_decode(struct frame_header *ret, const uint8_t *in)
