@@ -174,7 +174,7 @@ static void describe_interface(struct agent *agent, unsigned int number)
 		.snaplen = (uint32_t)agent->options->snaplen,
 		.tsresol = 9,
 	};
-	snprintf(lane->description.name, sizeof(lane->description.name), "%s", interface->name);
+	memcpy(lane->description.name, interface->name, sizeof(interface->name));
 	if (!uname(&host))
 		snprintf(lane->description.os, sizeof(lane->description.os), "%.20s %.40s",
 			 host.sysname, host.release);
