@@ -17,22 +17,36 @@ struct capture;
 
 /* "pcapng" or "pcap"; -EINVAL for any other. */
 int capture_format_parse(enum capture_format *ret, const char *text);
-int capture_create(struct capture **ret, enum capture_format format, const char *application)
-	must_check;
+int capture_create(struct capture **ret, enum capture_format format,
+		   const char *application) must_check;
 void capture_destroy(struct capture *capture);
 /*
- * agent: prefix of if_name ("AGENT/IF"); NULL: the name as it is. The header goes out with the first
- * packet, or by capture_begin() for an empty file. Changed interface details (filter) make a new
- * IDB. -EXDEV: another link type.
+ * agent: prefix of if_name ("AGENT/IF"); NULL: the name as it is. The header goes out with the
+ * first packet, or by capture_begin() for an empty file. Changed interface details (filter) make a
+ * new IDB. -EXDEV: another link type; -EMSGSIZE: PCAPNG_INTERFACES_MAX of them; -ENOMEM. After an
+ * error what was appended is whole, and the next packet may be given.
  */
 int capture_begin(struct capture *capture, uint16_t link_type, struct buf *out) must_check;
 int capture_packet(struct capture *capture, const char *agent,
 		   const struct pcapng_interface *interface, const struct pcapng_packet *packet,
 		   struct buf *out) must_check;
-/* An Interface Statistics Block per interface (pcapng). */
+/*
+ * An Interface Statistics Block per interface (pcapng). A file without packets gets an interface
+ * without a name, for libpcap opens none that describes no interface.
+ */
 void capture_end(struct capture *capture, struct buf *out);
+/* The link type is settled: by a packet, capture_begin() or capture_resume(). */
 bool capture_begun(const struct capture *capture);
 uint16_t capture_link_type(const struct capture *capture);
-/* Continue a pcapng file that was cut at a block's end: a new section is begun with the next
- * packet. A PCAP file goes on without a header. */
+/*
+ * Continue a pcapng file that was cut at a block's end: a new section is begun with the next
+ * packet. A PCAP file goes on without a header.
+ */
 void capture_resume(struct capture *capture, uint16_t link_type);
+/*
+ * The same without a new section, which Wireshark 4.0 confuses with the first one (it shows
+ * a packet of the second section as of the first one's interface): interface_count is what
+ * capture_interface_count() told at the cut, and counted on from there.
+ */
+void capture_resume_section(struct capture *capture, uint16_t link_type, uint32_t interface_count);
+uint32_t capture_interface_count(const struct capture *capture);
