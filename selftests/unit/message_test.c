@@ -552,7 +552,8 @@ static void refusal_read_back(void **state)
 	longest[MESSAGE_REFUSAL_LEN] = '\0';
 	CHECK_EQ(message_refusal_put(&out, longest), 0);
 	CHECK_EQ(frame_header_decode(&header, out.data), 0);
-	CHECK_EQ(message_refusal_get(text, out.data + FRAME_HEADER_LEN, header.stored_len), -EMSGSIZE);
+	CHECK_EQ(message_refusal_get(text, out.data + FRAME_HEADER_LEN, header.stored_len),
+		 -EMSGSIZE);
 	buf_release(&out);
 }
 
