@@ -237,7 +237,9 @@ static void build_frame(struct generator *g)
 	c->give_up_ns = o->duration_ns ? o->duration_ns + GRACE_NS : NO_LIMIT;
 	if (o->rate) {
 		c->interval_ns = NS_PER_SEC / o->rate;
-		c->interval_fraction = (uint32_t)((NS_PER_SEC % o->rate << 32) / o->rate);
+		/* Rounded up: a duration must not hold one packet too many. */
+		c->interval_fraction =
+			(uint32_t)(((NS_PER_SEC % o->rate << 32) + o->rate - 1) / o->rate);
 	}
 }
 

@@ -246,9 +246,11 @@ static void print_pacing(const struct group *group)
 		if (i && list[i].time_ns > list[i - 1].time_ns)
 			gap_max = MAX(gap_max, list[i].time_ns - list[i - 1].time_ns);
 	}
-	printf(", \"rate\": %.1f, \"pacing_us\": {\"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}"
+	printf(", \"rate\": %.1f, \"pacing_us\": {\"p50\": %.1f, \"p95\": %.1f, \"p99\": %.1f, "
+	       "\"max\": %.1f}"
 	       ", \"gap_max_us\": %.1f",
 	       1e9 / step, percentile_us(buckets, group->packets, 0.50),
+	       percentile_us(buckets, group->packets, 0.95),
 	       percentile_us(buckets, group->packets, 0.99), (double)max / 1e3,
 	       (double)gap_max / 1e3);
 }

@@ -177,6 +177,11 @@ veth_pair() {
 	for side in 0 1; do
 		configure_veth "${side_ns[side]}" "${side_if[side]}" "${side_addr[side]-}"
 	done
+	# Last: the other end looks at this one when it is brought up, and when this changes.
+	if [ "$gro" = on ]; then
+		in_ns "$ns1" ethtool -K "$if1" gro on >/dev/null
+		in_ns "$ns2" ethtool -K "$if2" gro on >/dev/null
+	fi
 }
 
 # One end, with the variables of veth_pair.
@@ -189,7 +194,6 @@ configure_veth() {
 		in_ns "$ns" ethtool -K "$if" tx off gso off tso off gro off txvlan off rxvlan off \
 			>/dev/null
 	fi
-	[ "$gro" != on ] || in_ns "$ns" ethtool -K "$if" gro on >/dev/null
 	[ -z "$address" ] || in_ns "$ns" ip address add "$address" dev "$if" nodad
 	in_ns "$ns" ip link set "$if" up
 }
