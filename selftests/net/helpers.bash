@@ -194,7 +194,7 @@ configure_veth() {
 		in_ns "$ns" ethtool -K "$if" tx off gso off tso off gro off txvlan off rxvlan off \
 			>/dev/null
 	fi
-	[ -z "$address" ] || in_ns "$ns" ip address add "$address" dev "$if" nodad
+	[ -z "$address" ] || in_ns "$ns" ip address add "$address" dev "$if"
 	in_ns "$ns" ip link set "$if" up
 }
 
