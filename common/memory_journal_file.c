@@ -19,7 +19,7 @@
 #define PAGE 4096
 
 struct journal_slot {
-	_Atomic uint64_t generation; /* 0: being written */
+	_Atomic uint64_t generation; /* 0: never written */
 	uint32_t crc;		     /* of generation and state without losses */
 	uint32_t losses_crc;
 	struct journal_state state;
@@ -73,8 +73,7 @@ void journal_file_store(struct journal_file *file, const struct journal_state *s
 	uint64_t generation = file->generation + 1;
 	struct journal_slot *slot = &file->map->slots[generation & 1];
 
-	order_stores();
-	atomic_store_explicit(&slot->generation, 0, memory_order_relaxed);
+	/* Of the lower generation: nobody looks at it until it has the highest. */
 	order_stores();
 	memcpy(&slot->state, state, used_len(state));
 	slot->crc = state_crc(generation, state);
