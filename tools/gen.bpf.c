@@ -23,7 +23,7 @@ int xcap_gen(struct xdp_md *ctx)
 		return XDP_DROP;
 		/* The page was a frame before, and whoever got it may have changed it. */
 #pragma unroll
-	for (unsigned int i = 0; i < GEN_HEAD_MAX / 4; i++) {
+	for (unsigned int i = 0; i < GEN_HEAD_WORDS; i++) {
 		if (4 * i < config->head_len)
 			*(__u32 *)(data + 4 * i) = config->words[i];
 	}

@@ -22,7 +22,11 @@
 #ifdef __bpf__
 #define gen_store(type, at, value) (*(type *)(at) = (value))
 #else
-#define gen_store(type, at, value) __builtin_memcpy(at, &(type){ value }, sizeof(type))
+#define gen_store(type, at, value)                             \
+	do {                                                   \
+		type stored = (value);                         \
+		__builtin_memcpy(at, &stored, sizeof(stored)); \
+	} while (0)
 #endif
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define gen_put16(at, value) gen_store(__u16, at, __builtin_bswap16(value))
@@ -35,6 +39,7 @@
 #endif
 
 #define GEN_HEAD_MAX (14 + 4 + 40 + 8 + GEN_PAYLOAD_LEN)
+#define GEN_HEAD_WORDS (GEN_HEAD_MAX / 4)
 #define GEN_PORT_FIRST 49152
 #define GEN_PORT_COUNT (65536 - GEN_PORT_FIRST)
 
@@ -42,9 +47,8 @@
 
 /* What does not change while it runs. */
 struct gen_config {
-	__u32 words[GEN_HEAD_MAX /
-		    4]; /* first head_len bytes of each frame, variable fields zero */
-	__u32 head_len; /* a multiple of 4 */
+	__u32 words[GEN_HEAD_WORDS]; /* head of each frame, what varies zero */
+	__u32 head_len;		     /* a multiple of 4 */
 	__u32 is_ipv6;
 	__u32 ip_at, source_at, udp_at, payload_at; /* source_at: last 32 bits of the address */
 	__u32 source;				    /* of the first flow, last 32 bits */
