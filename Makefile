@@ -148,6 +148,7 @@ $(O)/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 
+.PRECIOUS: $(O)/%.bpf.o $(O)/%.o
 # The name of an object is that of its file and at most 8 characters: the kernel shows
 # NAME.rodata, cut to 15.
 $(O)/gen/%.skel.h: $(O)/%.bpf.o
