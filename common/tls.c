@@ -53,28 +53,26 @@ static int refuse(char error[TLS_ERROR_LEN], const char *path, const char *what)
 	return -EINVAL;
 }
 
-static int open_file(FILE **ret, const char *path, char error[TLS_ERROR_LEN])
+/* NULL: errno and error tell why. */
+static FILE *open_file(const char *path, char error[TLS_ERROR_LEN])
 {
 	FILE *file = fopen(path, "re");
-	int err = -errno;
+	int err = errno;
 
 	if (!file) {
-		snprintf(error, TLS_ERROR_LEN, "cannot open %s: %s", path, strerror(-err));
-		return err;
+		snprintf(error, TLS_ERROR_LEN, "cannot open %s: %s", path, strerror(err));
+		errno = err;
 	}
-	*ret = file;
-	return 0;
+	return file;
 }
 
 static int load_ca(struct tls_context *context, const char *path, char error[TLS_ERROR_LEN])
 {
 	STACK_OF(X509_OBJECT) * objects;
-	FILE *file;
-	int err;
+	FILE *file = open_file(path, error);
 
-	err = open_file(&file, path, error);
-	if (err)
-		return err;
+	if (!file)
+		return -errno;
 	fclose(file);
 	if (SSL_CTX_load_verify_file(context->ssl, path) != 1)
 		return refuse(error, path, "no CA certificate in PEM form in it");
@@ -93,12 +91,10 @@ static int load_certificate(struct tls_context *context, const char *path,
 {
 	enum tls_peer_kind kind;
 	X509 *certificate;
-	FILE *file;
-	int err;
+	FILE *file = open_file(path, error);
 
-	err = open_file(&file, path, error);
-	if (err)
-		return err;
+	if (!file)
+		return -errno;
 	fclose(file);
 	if (SSL_CTX_use_certificate_chain_file(context->ssl, path) != 1)
 		return refuse(error, path, "no usable certificate in PEM form in it");
@@ -133,14 +129,13 @@ static int no_passphrase(char *buf, int size, int writing, void *context)
 
 static int load_key(struct tls_context *context, const char *path, char error[TLS_ERROR_LEN])
 {
+	FILE *file = open_file(path, error);
 	EVP_PKEY *key = NULL;
 	struct stat st;
-	FILE *file;
-	int err;
+	int err = 0;
 
-	err = open_file(&file, path, error);
-	if (err)
-		return err;
+	if (!file)
+		return -errno;
 	if (fstat(fileno(file), &st) < 0 || (st.st_mode & 077)) {
 		snprintf(error, TLS_ERROR_LEN,
 			 "%s: others may use this key (mode %04o): chmod 600 %s", path,
