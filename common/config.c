@@ -264,10 +264,12 @@ static int load_files(struct config *config, char *error)
 	return err;
 }
 
-/* The tests' own variables, see Documentation/testing.md. */
+/* Those of the tests, see Documentation/testing.md: settings only where there is one of the name.
+ */
 static bool is_test_variable(const char *name, size_t len)
 {
-	static const char *const names[] = { "XCAP_BIN", "XCAP_REQUIRE_ALL" };
+	static const char *const names[] = { "XCAP_BIN", "XCAP_REQUIRE_ALL", "XCAP_DATA",
+					     "XCAP_BPFFS", "XCAP_ISOLATED" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (strlen(names[i]) == len && strncmp(name, names[i], len) == 0)
@@ -293,28 +295,39 @@ static const struct config_option *find_variable(const struct config_program *pr
 	return NULL;
 }
 
+static int unknown_variable(const struct config_program *program, const char *name, size_t len,
+			    char *error)
+{
+	char *typed = strndup(name + 5, len - 5), variable[CONFIG_NAME_LEN];
+	const struct config_option *near;
+
+	if (!typed)
+		return -ENOMEM;
+	near = config_suggest(program, typed, true);
+	free(typed);
+	if (near)
+		snprintf(error, CONFIG_ERROR_LEN,
+			 "environment: %.*s: no such setting; did you mean %s?", (int)MIN(len, 128),
+			 name, config_variable(near, variable));
+	else
+		snprintf(error, CONFIG_ERROR_LEN, "environment: %.*s: no such setting; unset it",
+			 (int)MIN(len, 128), name);
+	return -EINVAL;
+}
+
 static int load_variable(struct config *config, const char *name, size_t len, char *error)
 {
 	static const struct config_place here = { CONFIG_FROM_ENVIRONMENT, "environment" };
 	const struct config_option *option = find_variable(config->program, name, len);
 	const char *text = name + len + 1;
-	char near[CONFIG_NAME_LEN], why[CONFIG_WHY_LEN], *typed;
+	char why[CONFIG_WHY_LEN];
 	union config_value value;
 	int err;
 
-	if (!option) {
-		typed = strndup(name + 5, len - 5);
-		if (!typed)
-			return -ENOMEM;
-		option = config_suggest(config->program, typed, true);
-		free(typed);
-		snprintf(error, CONFIG_ERROR_LEN, "environment: %.*s: no such setting; %s%s",
-			 (int)MIN(len, 128), name, option ? "did you mean " : "unset it",
-			 option ? config_variable(option, near) : "");
-		if (option)
-			strncat(error, "?", CONFIG_ERROR_LEN - strlen(error) - 1);
-		return -EINVAL;
-	}
+	if (!option)
+		return is_test_variable(name, len)
+			       ? 0
+			       : unknown_variable(config->program, name, len, error);
 	if (!*text) /* VARIABLE= is how a caller takes a setting away */
 		return 0;
 	err = config_value_parse(config, option, text, true, &value, why);
@@ -335,8 +348,7 @@ static int load_environment(struct config *config, char *error)
 		is_used |= !(config->program->options[i].flags & CONFIG_F_COMMAND_LINE);
 	for (char **at = environ; is_used && *at; at++) {
 		len = strcspn(*at, "=");
-		if (strncmp(*at, "XCAP_", 5) != 0 || (*at)[len] != '=' ||
-		    is_test_variable(*at, len))
+		if (strncmp(*at, "XCAP_", 5) != 0 || (*at)[len] != '=')
 			continue;
 		err = load_variable(config, *at, len, error);
 		if (err)
@@ -363,18 +375,24 @@ static bool flag_is_set(const struct config *config, const char *name)
 	return option && *(bool *)((char *)config->values + option->offset);
 }
 
+/* Whose fault is it when options contradict each other? */
+static enum config_outcome blame(const struct config *config)
+{
+	bool from[CONFIG_FROM_COMMAND_LINE + 1] = {};
+
+	for (size_t i = 0; i < config->program->option_count; i++)
+		from[config->places[i].source] = true;
+	if (flag_is_set(config, "check-config") || from[CONFIG_FROM_FILE] ||
+	    (from[CONFIG_FROM_ENVIRONMENT] && !from[CONFIG_FROM_COMMAND_LINE]))
+		return CONFIG_EXIT_CONFIG;
+	return CONFIG_EXIT_USAGE;
+}
+
 static enum config_outcome check(const struct config *config, char *error)
 {
-	bool only_command_line = true, is_asked = flag_is_set(config, "check-config");
-
-	if (!config->program->check || !config->program->check(config, config->values, error))
-		return is_asked ? CONFIG_EXIT_OK : CONFIG_RUN;
-	for (size_t i = 0; i < config->program->option_count; i++) {
-		if (config->places[i].source == CONFIG_FROM_FILE ||
-		    config->places[i].source == CONFIG_FROM_ENVIRONMENT)
-			only_command_line = false;
-	}
-	return is_asked || !only_command_line ? CONFIG_EXIT_CONFIG : CONFIG_EXIT_USAGE;
+	if (config->program->check && config->program->check(config, config->values, error))
+		return blame(config);
+	return flag_is_set(config, "check-config") ? CONFIG_EXIT_OK : CONFIG_RUN;
 }
 
 static void set_log_level(const struct config *config)

@@ -69,8 +69,8 @@ struct config_program {
 	const char *examples;	  /* printed at the end of --help; may be NULL */
 	/*
 	 * What no option can tell alone; may be NULL. 0, or a negative errno and error filled: the
-	 * outcome is then CONFIG_EXIT_CONFIG, or CONFIG_EXIT_USAGE if all there is came from the
-	 * command line. Not asked for --print-config.
+	 * outcome is then CONFIG_EXIT_CONFIG if a file gave any value, or the environment gave all;
+	 * else CONFIG_EXIT_USAGE. Not asked for --print-config.
 	 */
 	int (*check)(const struct config *config, const void *values, char error[256]);
 };

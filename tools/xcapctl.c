@@ -26,7 +26,7 @@ static const struct command {
 	{ "maps", cmd_maps, INSTANCE | RUN_DIR, "maps [--json] [--bpffs DIR]",
 	  "Counters out of the kernel; no daemon is needed." },
 	{ "cat", cmd_cat, 0, "cat PATH...",
-	  "The frames of journals (a store, an agent's) as pcapng on standard output." },
+	  "Frames of a store or of single journals as pcapng on standard output." },
 	{ "pki", cmd_pki, 0,
 	  "pki init DIR [--algorithm ALG] [--days N] [--force]\n"
 	  "  pki issue DIR agent NAME [--algorithm ALG] [--days N] [--force]\n"

@@ -190,6 +190,7 @@ static void each_layer_wins(void **state)
 	setenv("XCAP_STATS", "", 1);
 	setenv("XCAP_TEST_ANYTHING", "1", 1);
 	setenv("XCAP_BIN", "1", 1);
+	setenv("XCAP_BPFFS", "1", 1);
 	setenv("XCAP_REQUIRE_ALL", "1", 1);
 	assert_int_equal(RUN(&config, &v, "--config", path, "--batch-size", "7000", "--force=no"),
 			 CONFIG_RUN);
@@ -211,6 +212,7 @@ static void each_layer_wins(void **state)
 	unsetenv("XCAP_INTERFACE");
 	unsetenv("XCAP_STATS");
 	unsetenv("XCAP_BIN");
+	unsetenv("XCAP_BPFFS");
 	unsetenv("XCAP_REQUIRE_ALL");
 }
 
@@ -248,6 +250,10 @@ static void environment_refused(void **state)
 		CHECK_STR(err_text, expected);
 	}
 	check_case = NULL;
+	/* With a command line it is that which does not fit. */
+	setenv("XCAP_VERBOSE", "2", 1);
+	CHECK_EQ(RUN(&config, &v, "--name", "bad"), CONFIG_EXIT_USAGE);
+	unsetenv("XCAP_VERBOSE");
 	/* A program without settings there does not look. */
 	only_command_line.options = options + ARRAY_SIZE(options) - 3;
 	only_command_line.option_count = 3;
@@ -272,6 +278,9 @@ static void files_refused(void **state)
 	snprintf(expected, sizeof(expected), "prog: cannot read %s: No such file or directory\n",
 		 in_dir("none.yaml"));
 	CHECK_STR(err_text, expected);
+	write_file("fine.yaml", "verbose: 1\n");
+	CHECK_EQ(RUN(&config, &v, "--config", in_dir("fine.yaml"), "--name", "bad"),
+		 CONFIG_EXIT_CONFIG);
 	CHECK_EQ(RUN(&config, &v, "--config", dir), CONFIG_EXIT_CONFIG);
 	snprintf(expected, sizeof(expected), "prog: cannot read %s: Is a directory\n", dir);
 	CHECK_STR(err_text, expected);
