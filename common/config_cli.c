@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -168,16 +169,17 @@ static int take_arguments(struct config *config, int argc, char **argv, char *er
 	const struct config_list rest = { .items = (const char **)(argv + optind),
 					  .count = (size_t)(argc - optind) };
 	char quoted[CONFIG_QUOTE_LEN], why[CONFIG_WHY_LEN];
+	int err;
 
 	if (rest.count && !config->program->positional) {
 		snprintf(error, CONFIG_ERROR_LEN, "unexpected argument %s",
 			 config_quote(rest.items[0], quoted));
 		return -EINVAL;
 	}
-	if (!config_list_join(config, &config->arguments, &rest, why))
-		return 0;
-	snprintf(error, CONFIG_ERROR_LEN, "arguments: %s", why);
-	return -EINVAL;
+	err = config_list_join(config, &config->arguments, &rest, why);
+	if (err)
+		snprintf(error, CONFIG_ERROR_LEN, "arguments: %s", why);
+	return err;
 }
 
 static enum config_outcome parse(struct config *config, const struct getopt_tables *tables,
@@ -204,16 +206,18 @@ static enum config_outcome parse(struct config *config, const struct getopt_tabl
 			err = refused(program, argv, error);
 		} else if (code == ':') {
 			option = by_code(program, optopt);
+			assert(option);
 			snprintf(error, CONFIG_ERROR_LEN, "%s needs a value: %s",
 				 written(option, optopt, name), option->metavar);
 			err = -EINVAL;
 		} else {
+			assert(option); /* getopt knows none that the table has not */
 			err = take(config, option, code, optarg, error);
 		}
 	}
 	if (!err)
 		err = take_arguments(config, argc, argv, error);
-	return err ? CONFIG_EXIT_USAGE : CONFIG_RUN;
+	return err == -ENOMEM ? CONFIG_EXIT_CONFIG : err ? CONFIG_EXIT_USAGE : CONFIG_RUN;
 }
 
 enum config_outcome config_cli(struct config *config, int argc, char **argv, char *error)

@@ -62,7 +62,7 @@ const char *config_key(const struct config_option *option, char out[CONFIG_NAME_
 {
 	size_t n = 0;
 
-	for (; option->name[n] && n < CONFIG_NAME_LEN - 1; n++)
+	for (; n < CONFIG_NAME_LEN - 1 && option->name[n]; n++)
 		out[n] = option->name[n] == '-' ? '_' : option->name[n];
 	out[n] = '\0';
 	return out;
