@@ -150,13 +150,14 @@ static int unknown_long(const struct config_program *program, const char *text, 
 /* getopt_long() returned '?': not known, ambiguous, or a value where none is taken. */
 static int refused(const struct config_program *program, char **argv, char *error)
 {
+	const struct config_option *option = by_code(program, optopt);
 	const char *text = argv[optind - 1];
 
 	if (optopt >= CODE_HELP) {
 		snprintf(error, CONFIG_ERROR_LEN, "--%s takes no value",
-			 optopt == CODE_HELP	  ? "help"
-			 : optopt == CODE_VERSION ? "version"
-						  : by_code(program, optopt)->name);
+			 option		       ? option->name
+			 : optopt == CODE_HELP ? "help"
+					       : "version");
 		return -EINVAL;
 	}
 	if (optopt)

@@ -409,6 +409,9 @@ static void printed_config(void **state)
 	CHECK(strstr(out, "\ntimeout: 0 ") != NULL);
 	CHECK(strstr(out, "hush") == NULL);
 	CHECK(strstr(out, "print_config") == NULL);
+	/* Other readers of YAML are to see a text, too. */
+	CHECK_EQ(RUN(&config, &v, "--print-config", "--name", "12"), CONFIG_EXIT_OK);
+	CHECK(is_printed("name: \"12\"", "command line"));
 	/* What is asked for is shown also if it would be refused. */
 	CHECK_EQ(RUN(&config, &v, "--print-config", "--name", "bad"), CONFIG_EXIT_OK);
 }
