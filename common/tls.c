@@ -216,6 +216,10 @@ static bool configure(struct tls_context *context)
 	SSL_CTX_set_max_cert_list(ssl, CERTIFICATES_LEN_MAX);
 	/* Every connection shows its certificate: nothing is resumed. */
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	/* A server has thousands that are idle; their buffers are worth a tenth of its writing
+	 * speed. */
+	if (context->role == TLS_SERVER)
+		SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
 	return SSL_CTX_set_num_tickets(ssl, 0) == 1 &&
 	       SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) == 1 &&
@@ -496,6 +500,9 @@ ssize_t tls_read(struct tls *tls, void *buf, size_t len)
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
 	case SSL_ERROR_WANT_READ:
+		/* Nothing is kept for a connection that may be idle from here on. */
+		if (!tls->in.len)
+			buf_release(&tls->in);
 		return -EAGAIN;
 	default:
 		return fail(tls);
