@@ -33,8 +33,8 @@ struct addr_list {
  * IPV6_V6ONLY), or 0.0.0.0 where there is no IPv6. Port 0 is allowed if passive. -EINVAL: not of
  * that form; -ENOENT: the name is not known; -EAGAIN: the resolver does not answer.
  */
-int addr_resolve(struct addr_list *ret, const char *text, uint16_t default_port, bool passive)
-	must_check;
+int addr_resolve(struct addr_list *ret, const char *text, uint16_t default_port,
+		 bool passive) must_check;
 /* "192.0.2.1:9227", "[2001:db8::1]:9227"; an IPv4 address mapped into IPv6 reads as IPv4. */
 const char *addr_text(const struct addr *addr, char out[ADDR_TEXT_LEN]);
 uint16_t addr_port(const struct addr *addr);
