@@ -21,11 +21,16 @@ struct control_command {
 	int (*run)(void *context, const json_t *request, json_t **result, const char **error);
 };
 
-/* A socket left over from a dead daemon is replaced; -EADDRINUSE: one answers there. */
+/* A socket left over from a dead daemon is replaced; -EADDRINUSE: one answers there; -ENOTSOCK:
+ * something else is there; -ENAMETOOLONG: 107 bytes are the most. */
 int control_create(struct control **ret, struct loop *loop, const char *path,
 		   const struct control_command *commands, size_t count, void *context) must_check;
 /* Closes clients (turns the loop until nothing is in flight) and removes the socket. */
 void control_destroy(struct control *control);
 
-/* Client, blocking, timeout 5 s. 0 and *result, or a negative errno and error filled. */
+/*
+ * Client, blocking, timeout 5 s. 0 and *result (the caller's), or a negative errno and error
+ * filled: -ENOENT, -ECONNREFUSED: no daemon; -ETIMEDOUT; -EACCES; -EREMOTEIO: it said no, in error
+ * is why; -EPROTO: its answer makes no sense.
+ */
 int control_call(const char *path, json_t *request, json_t **result, char error[256]) must_check;
