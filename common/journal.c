@@ -13,6 +13,8 @@
 #include "common/journal_internal.h"
 #include "common/journal_recovery.h"
 
+#define STREAM_TIMES_RECORDED 2
+
 static void ring_put(struct journal *journal, const void *data, size_t len)
 {
 	size_t at = (size_t)(journal->ring_in % journal->ring_size);
@@ -62,6 +64,7 @@ static int build_head(struct journal *journal, struct active *active, uint64_t f
 int journal_begin_segment(struct journal *journal)
 {
 	struct active *old = tail(journal), *active = old ? &journal->next : &journal->current;
+	struct stream_entry *entry;
 	uint8_t seal[SEAL_LEN];
 	int err;
 
@@ -83,8 +86,10 @@ int journal_begin_segment(struct journal *journal)
 		journal->has_current = true;
 	}
 	journal->stats.appended += active->head_len;
-	for (uint32_t i = 0; i < journal->streams.count; i++)
-		journal->streams.list[i]->is_recorded = true;
+	for (uint32_t i = 0; i < journal->streams.count; i++) {
+		entry = journal->streams.list[i];
+		entry->times_recorded = entry->appended.count ? STREAM_TIMES_RECORDED : 1;
+	}
 	return 0;
 }
 
@@ -136,7 +141,7 @@ static void put_record(struct journal *journal, const struct segment_record *rec
 	ring_put(journal, padding, align_up(record->body_len, 8) - record->body_len);
 }
 
-/* Before the first record in a segment that names the stream. */
+/* Before a record that names the stream. */
 static int record_stream(struct journal *journal, uint32_t number)
 {
 	struct stream_entry *entry = journal->streams.list[number];
@@ -147,14 +152,14 @@ static int record_stream(struct journal *journal, uint32_t number)
 					 .body = body };
 	int err;
 
-	if (entry->is_recorded)
+	if (entry->times_recorded >= STREAM_TIMES_RECORDED)
 		return 0;
 	err = reserve(journal, STREAM_RECORD_MAX);
-	if (err || entry->is_recorded) /* it is in the head of a segment that was begun */
+	if (err)
 		return err;
 	record.body_len = (uint32_t)segment_stream_encode(body, number, &entry->id);
 	put_record(journal, &record);
-	entry->is_recorded = true;
+	entry->times_recorded++;
 	return 0;
 }
 

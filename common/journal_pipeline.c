@@ -182,7 +182,6 @@ static void finish_segment(struct journal *journal)
 	journal->has_current = journal->has_next;
 	journal->next = (struct active){ .fd = -1 };
 	journal->has_next = false;
-	journal->written = journal->stats.durable;
 }
 
 /* Leaves in the file only what is durable. */

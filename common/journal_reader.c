@@ -20,7 +20,7 @@ struct journal_reader {
 	int dir_fd;
 	uint64_t position;
 	struct segment_file file;
-	bool is_open;
+	bool is_open, has_begun;
 	/* Position where the segment ends, UINT64_MAX as long as it is not known. */
 	uint64_t end;
 	bool looked_ahead; /* the next segment's head for streams that this one lacks */
@@ -408,6 +408,14 @@ int journal_reader_next(struct journal_reader *reader, uint64_t limit, struct jo
 	for (;;) {
 		if (reader->queue_count)
 			return give_stream(reader, ret);
+		if (!reader->has_begun) {
+			/* Even at the limit: for the streams that are known before it. */
+			reader->has_begun = true;
+			n = enter(reader, MAX(limit, reader->position));
+			if (n < 0)
+				return n;
+			continue;
+		}
 		if (reader->position >= limit)
 			return 0;
 		if (!reader->is_open || reader->position >= reader->end) {

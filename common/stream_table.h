@@ -16,7 +16,11 @@ struct stream_entry {
 	 * as appended ever had: bringing it up to date cannot fail, nor can going back to it.
 	 */
 	struct ranges appended, durable;
-	bool is_recorded; /* in the segment that is appended to */
+	/*
+	 * How often its identity is in the segment appended to, or before. Twice is enough: one may
+	 * be damaged before the head of a further segment repeats it.
+	 */
+	uint8_t times_recorded;
 };
 
 struct stream_table {
