@@ -235,6 +235,42 @@ static inline void write_bytes(const char *dir, const char *name, const void *da
 	close(fd);
 }
 
+/* For tests that open a journal hundreds of times. */
+static inline const char *memory_dir(void)
+{
+	return access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
+}
+
+/* The files as a crash at this moment leaves them; to->dir is made if it is not there. */
+static inline void crash_copy(const struct fixture *from, struct fixture *to)
+{
+	struct names names = segment_names(from->dir);
+	struct bytes bytes;
+
+	if (!to->loop) {
+		*to = (struct fixture){ .segment_bytes = from->segment_bytes,
+					.buffer_bytes = from->buffer_bytes,
+					.loop = from->loop };
+		snprintf(to->dir, sizeof(to->dir), "%s/journal-XXXXXX", memory_dir());
+		assert_non_null(mkdtemp(to->dir));
+	}
+	for (size_t i = 0; i < names.count; i++) {
+		bytes = read_bytes(from->dir, names.list[i]);
+		write_bytes(to->dir, names.list[i], bytes.data, bytes.len);
+		free(bytes.data);
+	}
+}
+
+/* Removes what is in the copy, and the copy. */
+static inline void crash_copy_release(struct fixture *to)
+{
+	if (to->journal)
+		journal_close(to->journal);
+	to->journal = NULL;
+	if (to->loop)
+		remove_dir(to->dir);
+}
+
 /* What a reader that starts at a position finds up to limit. */
 struct reading {
 	uint64_t frames, streams, watermarks, damaged;

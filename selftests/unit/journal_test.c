@@ -242,6 +242,29 @@ static void groups_are_committed_together(void **state)
 	fixture_release(&f);
 }
 
+static void a_commit_covers_what_was_written_before(void **state)
+{
+	struct fixture f;
+	uint32_t stream;
+
+	(void)state;
+	fixture_init(&f, MIB);
+	stream = add_stream(&f, "a", 0);
+	CHECK_EQ(append(&f, stream, 1, 100), 0);
+	journal_kick(f.journal);
+	while (!journal_stats(f.journal)->writes)
+		assert_int_equal(loop_turn(f.loop, true), 0);
+	CHECK_EQ(append(&f, stream, 2, 100), 0);
+	while (!f.commits)
+		assert_int_equal(loop_turn(f.loop, true), 0);
+	CHECK_DURABLE(&f, stream, "1-1");
+	CHECK(f.committed < journal_position(f.journal));
+	CHECK_EQ(journal_stats(f.journal)->writes, 1);
+	CHECK_EQ(journal_flush(f.journal), 0);
+	CHECK_DURABLE(&f, stream, "1-2");
+	fixture_release(&f);
+}
+
 static void a_thousand_streams(void **state)
 {
 	char agent[32], text[32];
@@ -606,6 +629,7 @@ int main(void)
 		TEST(an_open_segment_is_allocated),
 		TEST(a_full_buffer_waits),
 		TEST(groups_are_committed_together),
+		TEST(a_commit_covers_what_was_written_before),
 		TEST(a_thousand_streams),
 		TEST(many_holes),
 		TEST(the_directory_is_locked),
