@@ -438,7 +438,8 @@ static void report(const struct generator *g, const struct link_counts *taken, d
 	if (g->options.json)
 		printf("{\"sent\": %" PRIu64 ", \"refused\": %" PRIu64
 		       ", \"interface_sent\": %" PRIu64 ", \"interface_dropped\": %" PRIu64
-		       ", \"seconds\": %.6f, \"rate\": %.1f, \"bits_per_second\": %.0f"
+		       ", \"seconds\": %.6f, \"packets_per_second\": %.1f, \"bits_per_second\": "
+		       "%.0f"
 		       ", \"lag_max_us\": %.1f, \"cpu_seconds\": %.3f, \"run\": %" PRIu64
 		       ", \"engine\": \"%s\"}\n",
 		       (uint64_t)s->sent, g->refused, taken->packets, taken->drops, seconds, rate,
@@ -530,8 +531,7 @@ static int check_options(const struct config *config, const void *values, char e
 static const struct config_program program = {
 	.name = "xcap-gen",
 	.purpose = "sends numbered UDP packets with their time of sending",
-	.synopsis = "-i IF --dst-mac MAC [--size 64] [--flows 1000] [--ipv6] [--rate PPS] "
-		    "[--count N] [--duration TIME]",
+	.synopsis = "-i IF --dst-mac MAC [OPTION...]",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.check = check_options,

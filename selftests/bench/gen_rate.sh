@@ -15,7 +15,7 @@ pace() {
 	result "gen: $rate packets/s, sent" "$(jq .sent <<<"$run")" packets \
 		">= $((rate * 3))"
 	result "gen: $rate packets/s, p99 off an even pace" \
-		"$(jq '.[0].pacing_us.p99' <<<"$stat")" us "<= 1000"
+		"$(jq '.groups[0].pacing_us.p99' <<<"$stat")" us "<= 1000"
 	result "gen: $rate packets/s, CPU" \
 		"$(calc %.1f "$(jq .cpu_seconds <<<"$run") / 3 * 100")" %
 }

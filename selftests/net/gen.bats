@@ -40,7 +40,7 @@ genstat() {
 	for engine in xdp packet; do
 		capture 20011 gen --count 20011 --engine "$engine" --run 7 --json
 		genstat --count 20011 >"$BATS_TEST_TMPDIR/stat"
-		run -0 jq -r '.[] | "\(.run) \(.distinct) \(.missing) \(.duplicates) \(.out_of_order)"' \
+		run -0 jq -r '.groups[] | "\(.run) \(.distinct) \(.missing) \(.duplicates) \(.out_of_order)"' \
 			"$BATS_TEST_TMPDIR/stat"
 		equal "run, distinct, missing, duplicates, out of order" "$output" "7 20011 0 0 0"
 	done
@@ -104,9 +104,9 @@ genstat() {
 	for rate in 1000 20000 100000; do
 		capture "$rate" gen --rate "$rate" --duration 1
 		genstat --pacing >"$BATS_TEST_TMPDIR/stat"
-		equal "packets at $rate" "$(jq '.[0].distinct' "$BATS_TEST_TMPDIR/stat")" "$rate"
+		equal "packets at $rate" "$(jq '.groups[0].distinct' "$BATS_TEST_TMPDIR/stat")" "$rate"
 		at_most "p95 off the pace at $rate, us" \
-			"$(jq '.[0].pacing_us.p95' "$BATS_TEST_TMPDIR/stat")" 1000
+			"$(jq '.groups[0].pacing_us.p95' "$BATS_TEST_TMPDIR/stat")" 1000
 	done
 }
 
@@ -128,8 +128,8 @@ genstat() {
 @test "the send time in a packet is that of the clock" {
 	capture 500 gen --rate 1000 --count 500
 	run -0 genstat
-	equal "negative latencies" "$(jq '.[0].negative_latencies' <<<"$output")" 0
-	at_most "median latency, us" "$(jq '.[0].latency_us.p50' <<<"$output")" 5000
+	equal "negative latencies" "$(jq '.groups[0].negative_latencies' <<<"$output")" 0
+	at_most "median latency, us" "$(jq '.groups[0].latency_us.p50' <<<"$output")" 5000
 }
 
 @test "a signal ends it, with its result" {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * genstat [--count N] [--pacing] [FILE]: what became of xcap-gen's packets, out of a pcapng or PCAP
- * (or standard input). JSON: a list with one object for each interface, direction and run of a
- * generator. Latency is the time of capture less the time of sending that the packet carries.
+ * (or standard input). JSON: sums, and under "groups" one object for each interface, direction and
+ * run of a generator. Latency is the time of capture less the time of sending that the packet
+ * carries.
  * --count tells how many were sent, so that those missing at the end are seen; --pacing adds how
  * far the times of sending are from an even pace.
  */
@@ -195,13 +196,19 @@ static double percentile_us(const uint64_t *buckets, uint64_t total, double shar
 	return 0;
 }
 
-static void print_missing(const struct group *group, uint64_t expected)
+static uint64_t missing(const struct group *group, uint64_t count)
 {
-	uint64_t shown = 0, ranges = 0, from = 0;
+	uint64_t expected = count ? count : group->highest + 1;
+
+	return expected > group->distinct ? expected - group->distinct : 0;
+}
+
+static void print_missing(const struct group *group, uint64_t count)
+{
+	uint64_t shown = 0, ranges = 0, from = 0, expected = count ? count : group->highest + 1;
 	bool is_open = false;
 
-	printf(", \"missing\": %" PRIu64 ", \"missing_ranges\": [",
-	       expected > group->distinct ? expected - group->distinct : 0);
+	printf(", \"missing\": %" PRIu64 ", \"missing_ranges\": [", missing(group, count));
 	for (uint64_t i = 0; i <= expected; i++) {
 		bool is_there = i == expected ||
 				(i / 64 < group->seen_words && group->seen[i / 64] >> i % 64 & 1);
@@ -266,7 +273,7 @@ static void print(const struct group *group, uint64_t count, bool has_pacing)
 	       group->interface, directions[group->direction & 3], group->run, group->packets,
 	       group->distinct, group->duplicates, group->out_of_order, group->time_backwards,
 	       group->bytes, group->first_ns, group->last_ns);
-	print_missing(group, count ? count : group->highest + 1);
+	print_missing(group, count);
 	printf(", \"negative_latencies\": %" PRIu64
 	       ", \"latency_us\": {\"p50\": %.1f, \"p95\": %.1f, \"p99\": %.1f, \"max\": %.1f}",
 	       group->negative_latencies, percentile_us(group->latencies, group->packets, 0.50),
@@ -276,6 +283,22 @@ static void print(const struct group *group, uint64_t count, bool has_pacing)
 	if (has_pacing)
 		print_pacing(group);
 	printf("}");
+}
+
+static void print_sums(const struct group *groups, uint64_t count)
+{
+	uint64_t packets = 0, distinct = 0, duplicates = 0, out_of_order = 0, absent = 0;
+
+	for (const struct group *group = groups; group; group = group->next) {
+		packets += group->packets;
+		distinct += group->distinct;
+		duplicates += group->duplicates;
+		out_of_order += group->out_of_order;
+		absent += missing(group, count);
+	}
+	printf("{\"packets\": %" PRIu64 ", \"distinct\": %" PRIu64 ", \"duplicates\": %" PRIu64
+	       ", \"out_of_order\": %" PRIu64 ", \"missing\": %" PRIu64 ",\n \"groups\": [",
+	       packets, distinct, duplicates, out_of_order, absent);
 }
 
 static void read_all(struct group **groups, FILE *file, const char *path, bool has_pacing)
@@ -344,16 +367,16 @@ int main(int argc, char **argv)
 	if (!file)
 		die(path, strerror(errno));
 	read_all(&groups, file, path ? path : "standard input", has_pacing);
-	printf("[");
+	print_sums(groups, count);
 	for (struct group *group = groups; group; group = next) {
 		next = group->next;
 		print(group, count, has_pacing);
-		printf("%s", next ? ",\n " : "");
+		printf("%s", next ? ",\n  " : "");
 		free(group->seen);
 		free(group->sendings);
 		free(group);
 	}
-	printf("]\n");
+	printf("]}\n");
 	fclose(file);
 	return 0;
 }
