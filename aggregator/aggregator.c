@@ -15,6 +15,7 @@
 #define LOOP_ENTRIES 1024
 #define DEFAULT_PORT 9227
 #define WORKERS_MAX 4 /* unless asked for */
+#define WIND_UP_NS (2 * NS_PER_SEC)
 
 /* Exit codes, as DESIGN.md and sysexits(3) have them. */
 #define EXIT_UNAVAILABLE 69
@@ -242,10 +243,23 @@ static int start_reader(struct aggregator *aggregator)
 	return err ? exit_code(err, EXIT_FAILURE) : 0;
 }
 
+/*
+ * The sockets of one that was killed live on until the kernel has wound up its io_uring, some
+ * milliseconds after the process: is it worth to try again?
+ */
+static bool may_be_winding_up(int err, uint64_t began_ns)
+{
+	if (err != -EADDRINUSE || clock_ns(CLOCK_MONOTONIC) > began_ns + WIND_UP_NS)
+		return false;
+	usleep(20000);
+	return true;
+}
+
 static int make_control(struct aggregator *aggregator)
 {
 	const struct aggregator_options *options = aggregator->options;
 	char path[PATH_MAX];
+	uint64_t began_ns;
 	int err;
 
 	if (mkdir(options->run_dir, 0755) && errno != EEXIST) {
@@ -258,8 +272,11 @@ static int make_control(struct aggregator *aggregator)
 			  options->run_dir);
 		return EXIT_CONFIGURATION;
 	}
-	err = control_create(&aggregator->control, aggregator->loop, path, aggregator_commands,
-			     aggregator_command_count, aggregator);
+	began_ns = clock_ns(CLOCK_MONOTONIC);
+	do {
+		err = control_create(&aggregator->control, aggregator->loop, path,
+				     aggregator_commands, aggregator_command_count, aggregator);
+	} while (may_be_winding_up(err, began_ns));
 	if (err == -EADDRINUSE)
 		log_error(0, "another aggregator answers at %s: give this one another --name",
 			  path);
@@ -278,10 +295,13 @@ static int start_listener(struct aggregator *aggregator)
 		.arrived = arrived,
 		.context = aggregator,
 	};
+	uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
 	char error[256];
 	int err;
 
-	err = listener_create(&aggregator->listener, aggregator->loop, &config, error);
+	do {
+		err = listener_create(&aggregator->listener, aggregator->loop, &config, error);
+	} while (may_be_winding_up(err, began_ns));
 	if (!err)
 		return 0;
 	log_error(0, "%s", error);

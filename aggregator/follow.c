@@ -448,6 +448,9 @@ static bool is_live(const struct follow *follow, const struct member *member)
 
 int follow_checkpoint(struct follow *follow, struct checkpoint *ret)
 {
+	for (uint32_t i = 0; i < follow->source_count; i++)
+		if (follow->sources[i].read < follow->sources[i].old_end)
+			return -EAGAIN;
 	ret->journal_count = follow->source_count;
 	for (uint32_t i = 0; i < follow->source_count; i++) {
 		struct checkpoint_journal *journal = &ret->journals[i];

@@ -34,7 +34,10 @@ struct merge *follow_merge(struct follow *follow);
 uint64_t follow_clock(const struct follow *follow);
 /* Time stood still for the reader: its output does not move. */
 void follow_hold_clock(struct follow *follow);
-/* Journals of a checkpoint. Only after merge_next() said that none may leave. */
+/*
+ * Journals of a checkpoint. Only after merge_next() said that none may leave. -EAGAIN: what lies
+ * before the checkpoint that was continued is not read yet, and that one still holds.
+ */
 int follow_checkpoint(struct follow *follow, struct checkpoint *ret) must_check;
 uint64_t follow_behind_bytes(const struct follow *follow);
 /* Packets of the frames that were given to the merge. */

@@ -17,7 +17,7 @@
 #define CHECKPOINT_NS NS_PER_SEC
 #define STEP_PACKETS 20000	     /* then the loop has its turn */
 #define END_WAIT_NS (5 * NS_PER_SEC) /* without a byte written */
-#define DROP_LOG_NS (60 * NS_PER_SEC)
+#define FAILURE_LOG_NS (60 * NS_PER_SEC)
 
 enum checkpoint_state {
 	CHECKPOINT_NONE,
@@ -34,6 +34,7 @@ struct reader_pcapng {
 	struct sinks sinks;
 
 	struct checkpoint checkpoint; /* on its way to the disk */
+	struct checkpoint saved;
 	enum checkpoint_state checkpoint_state;
 	uint64_t checkpoint_due_ns, checkpoint_failed_ns;
 	char checkpoint_name[NAME_MAX];
@@ -42,6 +43,8 @@ struct reader_pcapng {
 	bool has_key;
 	struct merge_key key;	/* of the last packet in the main output */
 	uint64_t given_packets; /* by the merge */
+	/* Of those that it got and did not give: written before the checkpoint, or damaged. */
+	uint64_t settled_packets;
 	uint64_t drop_logged_ns;
 	struct reader_pcapng_status status;
 	int err;
@@ -73,7 +76,7 @@ static void count_dropped(struct reader_pcapng *reader, const char *what, int er
 	uint64_t now = loop_now(reader->loop);
 
 	reader->status.dropped_packets++;
-	if (reader->drop_logged_ns && now - reader->drop_logged_ns < DROP_LOG_NS)
+	if (reader->drop_logged_ns && now - reader->drop_logged_ns < FAILURE_LOG_NS)
 		return;
 	reader->drop_logged_ns = now;
 	log_warning(err, "%s do not go into %s (%" PRIu64 " packets so far); they are in the store",
@@ -127,9 +130,10 @@ static int drain_merge(struct reader_pcapng *reader)
 }
 
 /* The state that belongs to what the files will hold once all that was given is written. */
-static void take_checkpoint(struct reader_pcapng *reader)
+static int must_check take_checkpoint(struct reader_pcapng *reader)
 {
 	struct checkpoint *checkpoint = &reader->checkpoint;
+	int err;
 
 	reader->checkpoint_due_ns = loop_now(reader->loop) + CHECKPOINT_NS;
 	checkpoint_release(checkpoint);
@@ -142,28 +146,69 @@ static void take_checkpoint(struct reader_pcapng *reader)
 		.packets = reader->base_packets + reader->status.packets,
 		.late_packets = reader->base_late_packets + reader->status.late_packets,
 	};
-	if (!checkpoint->output || follow_checkpoint(reader->follow, checkpoint))
-		return; /* no memory: in a second again */
+	err = checkpoint->output ? follow_checkpoint(reader->follow, checkpoint) : -ENOMEM;
+	if (err)
+		return err;
 	sinks_checkpoint(&reader->sinks, checkpoint);
 	reader->checkpoint_state = CHECKPOINT_WRITING;
+	return 0;
 }
 
-static void save_checkpoint(struct reader_pcapng *reader)
+static int save(struct reader_pcapng *reader, const struct checkpoint *checkpoint)
 {
 	uint64_t now = loop_now(reader->loop);
 	int err;
 
-	reader->checkpoint_state = CHECKPOINT_NONE;
-	err = checkpoint_save(&reader->checkpoint, reader->config.store, reader->checkpoint_name);
+	err = checkpoint_save(checkpoint, reader->config.store, reader->checkpoint_name);
 	if (!err) {
 		reader->status.checkpoints++;
 		reader->checkpoint_failed_ns = 0;
-		return;
+	} else if (!reader->checkpoint_failed_ns ||
+		   now - reader->checkpoint_failed_ns > FAILURE_LOG_NS) {
+		reader->checkpoint_failed_ns = now;
+		log_error(err, "cannot save the checkpoint of %s", reader->config.path);
 	}
-	if (reader->checkpoint_failed_ns && now - reader->checkpoint_failed_ns < 60 * NS_PER_SEC)
-		return;
-	reader->checkpoint_failed_ns = now;
-	log_error(err, "cannot save the checkpoint of %s", reader->config.path);
+	return err;
+}
+
+/* The files have got to where the checkpoint has them. */
+static int finish_checkpoint(struct reader_pcapng *reader)
+{
+	int err = save(reader, &reader->checkpoint);
+
+	reader->checkpoint_state = CHECKPOINT_NONE;
+	if (err)
+		return err;
+	checkpoint_release(&reader->saved);
+	reader->saved = reader->checkpoint;
+	reader->checkpoint = (struct checkpoint){};
+	return 0;
+}
+
+static void add_file(struct checkpoint *checkpoint, const struct checkpoint_file *file)
+{
+	if (checkpoint->file_count < CHECKPOINT_FILES_MAX)
+		checkpoint->files[checkpoint->file_count++] = *file;
+}
+
+/*
+ * What goes into a new file may come again after a crash, and then into another one: the file has
+ * to be known before there is something in it.
+ */
+static int adding_file(void *context, const struct checkpoint_file *file)
+{
+	struct reader_pcapng *reader = context;
+	int err;
+
+	if (reader->checkpoint_state != CHECKPOINT_NONE)
+		add_file(&reader->checkpoint, file);
+	add_file(&reader->saved, file);
+	err = save(reader, &reader->saved);
+	if (err && reader->checkpoint_state != CHECKPOINT_NONE)
+		reader->checkpoint.file_count--;
+	if (err)
+		reader->saved.file_count--;
+	return err;
 }
 
 /* Moves the checkpoint that is under way on, as far as the files have got. */
@@ -182,7 +227,7 @@ static void advance_checkpoint(struct reader_pcapng *reader)
 	    !sinks_synced(&reader->sinks, &reader->checkpoint, &err))
 		return;
 	if (!err) {
-		save_checkpoint(reader);
+		(void)finish_checkpoint(reader);
 		return;
 	}
 	/* What the kernel dropped of the file cannot be told: only a restart cuts it. */
@@ -193,14 +238,17 @@ static void advance_checkpoint(struct reader_pcapng *reader)
 static void publish(struct reader_pcapng *reader)
 {
 	const struct merge_stats *merge = merge_stats(follow_merge(reader->follow));
+	uint64_t taken = follow_packets(reader->follow);
+	uint64_t packets = taken - MIN(taken, reader->given_packets);
 	struct reader_pcapng_status *status = &reader->status;
 
 	status->offset = output_written(reader->sinks.list[0].output);
 	status->blocked = output_blocked(reader->sinks.list[0].output);
 	status->behind_bytes = follow_behind_bytes(reader->follow);
 	status->missed_bytes = follow_missed_bytes(reader->follow);
-	status->waiting_packets = follow_packets(reader->follow) -
-				  MIN(reader->given_packets, follow_packets(reader->follow));
+	if (!merge->frames_waiting)
+		reader->settled_packets = packets;
+	status->waiting_packets = packets - MIN(packets, reader->settled_packets);
 	status->streams = merge->streams;
 	status->streams_left_out = merge->streams_left_out;
 	status->damaged_frames = merge->damaged_frames;
@@ -233,7 +281,7 @@ static bool step(struct reader_pcapng *reader)
 	if (sinks_are_files(&reader->sinks) && n == 0 &&
 	    reader->checkpoint_state == CHECKPOINT_NONE &&
 	    loop_now(reader->loop) >= reader->checkpoint_due_ns)
-		take_checkpoint(reader);
+		(void)!take_checkpoint(reader); /* if it cannot be: again in a second */
 	advance_checkpoint(reader);
 	publish(reader);
 	return more;
@@ -326,6 +374,7 @@ static int open_reader(struct reader_pcapng *reader)
 		found = !err;
 	}
 	output.loop = reader->loop;
+	reader->sinks.adding = adding_file;
 	err = sinks_open(&reader->sinks, &output, found ? &from : NULL);
 	if (!err)
 		err = follow_open(&reader->follow, &follow, found ? &from : NULL);
@@ -339,8 +388,13 @@ static int open_reader(struct reader_pcapng *reader)
 		reader->key = from.key;
 		reader->base_packets = from.packets;
 		reader->base_late_packets = from.late_packets;
+		reader->saved = from;
 		log_info("going on with %s after %" PRIu64 " packets", reader->config.path,
 			 from.packets);
+		from = (struct checkpoint){};
+	} else if (sinks_are_files(&reader->sinks)) {
+		/* Frames may come from now on; after a crash, this is where to begin. */
+		err = take_checkpoint(reader) ?: finish_checkpoint(reader);
 	}
 	store_watch(reader->config.store, &reader->event);
 out:
@@ -403,7 +457,7 @@ static void finish(struct reader_pcapng *reader)
 		while (reader->checkpoint_state != CHECKPOINT_NONE && !reader->err &&
 		       !loop_turn(reader->loop, true))
 			advance_checkpoint(reader);
-		take_checkpoint(reader);
+		(void)!take_checkpoint(reader);
 		advance_checkpoint(reader);
 		while (reader->checkpoint_state != CHECKPOINT_NONE && !reader->err &&
 		       !loop_turn(reader->loop, true))
@@ -429,6 +483,7 @@ static void close_reader(struct reader_pcapng *reader)
 	}
 	follow_close(reader->follow);
 	checkpoint_release(&reader->checkpoint);
+	checkpoint_release(&reader->saved);
 	loop_destroy(reader->loop);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <unistd.h>
 
 #include "common/log.h"
 
@@ -14,8 +15,6 @@ static int add(struct sinks *sinks, bool is_late, int link_type_suffix,
 	char path[PATH_MAX];
 	int err;
 
-	if (sinks->count == CHECKPOINT_FILES_MAX)
-		return -EMFILE;
 	if (sinks->count) {
 		err = output_side_path(path, sizeof(path), config.path, is_late, link_type_suffix);
 		if (err)
@@ -32,6 +31,17 @@ static int add(struct sinks *sinks, bool is_late, int link_type_suffix,
 	return 0;
 }
 
+/* It was made, if at all, after the checkpoint. */
+static void remove_empty(const struct sinks *sinks, const struct checkpoint_file *file)
+{
+	char path[PATH_MAX];
+
+	if (!output_side_path(path, sizeof(path), sinks->config.path, file->is_late,
+			      file->link_type_suffix) &&
+	    unlink(path) && errno != ENOENT)
+		log_warning(-errno, "cannot remove %s", path);
+}
+
 static int resume_files(struct sinks *sinks, const struct checkpoint *from)
 {
 	struct output_resume resume;
@@ -41,6 +51,10 @@ static int resume_files(struct sinks *sinks, const struct checkpoint *from)
 	for (uint32_t i = 0; i < from->file_count; i++) {
 		const struct checkpoint_file *file = &from->files[i];
 
+		if (sinks->count && !file->offset) {
+			remove_empty(sinks, file);
+			continue;
+		}
 		resume = (struct output_resume){
 			.offset = file->offset,
 			.is_begun = file->is_begun,
@@ -67,7 +81,7 @@ int sinks_open(struct sinks *sinks, const struct output_config *config,
 	struct sink *sink;
 	int err;
 
-	*sinks = (struct sinks){ .config = *config };
+	sinks->config = *config;
 	err = from ? resume_files(sinks, from) : 0;
 	if (err || sinks->count)
 		return err;
@@ -98,9 +112,16 @@ static int put(struct sinks *sinks, bool is_late, int link_type_suffix,
 	int err;
 
 	if (!sink) {
+		struct checkpoint_file file = { .is_late = is_late,
+						.link_type_suffix = link_type_suffix };
+
 		if (!sinks_are_files(sinks))
 			return -EOPNOTSUPP;
-		err = add(sinks, is_late, link_type_suffix, NULL, &sink);
+		if (sinks->count == CHECKPOINT_FILES_MAX)
+			return -EMFILE;
+		err = sinks->adding(sinks->config.context, &file);
+		if (!err)
+			err = add(sinks, is_late, link_type_suffix, NULL, &sink);
 		if (err)
 			return err;
 		log_info("writing %s to %s",
