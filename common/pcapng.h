@@ -107,7 +107,7 @@ ssize_t pcapng_decode(struct pcapng_decoder *decoder, const uint8_t *data, size_
 		      enum pcapng_item *item, struct pcapng_packet *packet) must_check;
 /*
  * The EPB of a frame at block, which pcapng_decode() has found good before, again and with less
- * work: all but interface and time_ns, which are left alone.
+ * work: all but time_ns, which is left alone.
  */
 void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet);
 /* An interface by its id (a packet's; the newest is count - 1), or NULL; stays until the reset. */

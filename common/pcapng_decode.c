@@ -323,6 +323,7 @@ void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet)
 		.left = get_u32(block + 4, false) - EPB_OVERHEAD - padded,
 	};
 
+	packet->interface = get_u32(block + 8, false);
 	packet->captured_len = captured_len;
 	packet->original_len = get_u32(block + 24, false);
 	packet->data = block + EPB_DATA;
