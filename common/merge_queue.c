@@ -25,12 +25,17 @@ static bool can_load(const struct merge_queue *queue)
 	return queue->config->ops && queue->config->ops->load;
 }
 
-static void hold_payload(struct merge_queue *queue, struct merge_queue_frame *frame,
-			 uint8_t *payload)
+/* A copy of the frame's payload. */
+static int hold_payload(struct merge_queue *queue, struct merge_queue_frame *frame,
+			const uint8_t *payload)
 {
-	frame->payload = payload;
+	frame->payload = malloc(MAX(frame->len, 1u));
+	if (!frame->payload)
+		return -ENOMEM;
+	memcpy(frame->payload, payload, frame->len);
 	queue->stats->bytes_held += frame->len;
 	TAILQ_INSERT_TAIL(&queue->held, frame, of_memory);
+	return 0;
 }
 
 /* Only the position stays. */
@@ -211,18 +216,16 @@ static bool make_room(struct merge_queue *queue, uint32_t len, uint64_t first_ns
 static struct merge_queue_frame *find_least_urgent(const struct merge_queue *queue,
 						   const struct merge_queue_frame *keep)
 {
-	struct merge_queue_frame *frame, *found = NULL;
+	struct merge_queue_frame *frame = TAILQ_FIRST(&queue->open), *found = NULL;
 	uint64_t time_ns, found_ns = 0;
 
-	TAILQ_FOREACH(frame, &queue->open, of_memory)
-	{
-		if (frame == keep)
-			continue;
+	while (frame) {
 		time_ns = merge_frame_entry(frame->open)->time_ns;
-		if (!found || time_ns > found_ns) {
+		if (frame != keep && time_ns >= found_ns) {
 			found = frame;
 			found_ns = time_ns;
 		}
+		frame = TAILQ_NEXT(frame, of_memory);
 	}
 	return found;
 }
@@ -244,31 +247,23 @@ static void relieve(struct merge_queue *queue, const struct merge_queue_frame *k
 /* 0, -ENOMEM, or -EBADMSG for whatever else is wrong. */
 static int load(struct merge_queue *queue, struct merge_queue_frame *frame)
 {
-	uint8_t *payload;
 	int n;
 
 	if (!can_load(queue))
 		return -EBADMSG;
 	if (!queue->scratch)
 		queue->scratch = malloc(FRAME_LEN_MAX);
-	payload = malloc(MAX(frame->len, 1u));
-	if (!queue->scratch || !payload) {
-		free(payload);
+	if (!queue->scratch)
 		return -ENOMEM;
-	}
 	n = queue->config->ops->load(queue->config->context, frame->journal->number,
 				     frame->position, queue->scratch);
 	queue->stats->reloads++;
-	if (n < 0 || (uint32_t)n != FRAME_HEADER_LEN + frame->len) {
-		free(payload);
+	if (n < 0 || (uint32_t)n != FRAME_HEADER_LEN + frame->len)
 		return -EBADMSG;
-	}
-	memcpy(payload, queue->scratch + FRAME_HEADER_LEN, frame->len);
-	hold_payload(queue, frame, payload);
-	return 0;
+	return hold_payload(queue, frame, queue->scratch + FRAME_HEADER_LEN);
 }
 
-/* Its packets into *ret. 0, -ENOMEM, or -EBADMSG. */
+/* 0, -ENOMEM, or -EBADMSG. */
 static int open_frame(struct merge_queue *queue, struct merge_queue_frame *frame)
 {
 	const struct frame_header header = { .stored_len = frame->len, .payload_crc = frame->crc };
@@ -359,7 +354,6 @@ int merge_queue_add(struct merge_queue *queue, struct merge_stream *stream, uint
 		    const struct merge_key *read_on)
 {
 	struct merge_queue_frame *frame = calloc(1, sizeof(*frame));
-	uint8_t *payload;
 
 	if (!frame || reserve(queue))
 		goto fail;
@@ -375,13 +369,9 @@ int merge_queue_add(struct merge_queue *queue, struct merge_stream *stream, uint
 	frame->packet_count = header->packet_count;
 	if (read_on)
 		read_on_after(frame, read_on);
-	if (data && (!can_load(queue) || make_room(queue, frame->len, frame->first_ns))) {
-		payload = malloc(MAX(frame->len, 1u));
-		if (!payload)
-			goto fail;
-		memcpy(payload, data + FRAME_HEADER_LEN, frame->len);
-		hold_payload(queue, frame, payload);
-	}
+	if (data && (!can_load(queue) || make_room(queue, frame->len, frame->first_ns)) &&
+	    hold_payload(queue, frame, data + FRAME_HEADER_LEN))
+		goto fail;
 	TAILQ_INSERT_TAIL(&frame->journal->frames, frame, of_journal);
 	push(queue, frame);
 	return 0;

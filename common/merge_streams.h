@@ -32,14 +32,16 @@ struct merge_stream {
 	TAILQ_ENTRY(merge_stream) silence;
 };
 
+TAILQ_HEAD(merge_stream_list, merge_stream);
+
 struct merge_streams {
 	uint64_t wait_ns;
 	struct merge_stream **list;   /* by number */
 	struct merge_stream **ranked; /* by rank */
 	struct merge_stream **heap;   /* those that count; the one with the lowest limit first */
 	uint32_t count, capacity, counting;
-	TAILQ_HEAD(, merge_stream) silence; /* those that count, the longest silent one first */
-	uint32_t fresh;			    /* of them not heard since before the last tick */
+	struct merge_stream_list silence; /* those that count, the longest silent one first */
+	uint32_t fresh;			  /* of them not heard since before the last tick */
 	uint64_t left_out, times_left_out;
 	void (*changed)(void *context, uint32_t stream, bool is_left_out); /* may be NULL */
 	void *context;

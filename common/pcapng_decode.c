@@ -186,27 +186,27 @@ static uint64_t interface_time(const struct interface *interface, uint64_t ticks
 	return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
 }
 
-/* Room for one more, zeroed; it becomes one of the decoder's with count++. */
-static struct interface *interface_new(struct pcapng_decoder *decoder)
+/* Room for one more, zeroed: interfaces[count], which becomes one of the decoder's with count++. */
+static int interface_reserve(struct pcapng_decoder *decoder)
 {
+	uint32_t capacity = MAX(2 * decoder->allocated, 4u);
 	struct interface **list, *interface;
 
 	if (decoder->count == decoder->allocated) {
+		/* The list has room up to the next power of two. */
 		if ((decoder->allocated & (decoder->allocated - 1)) == 0) {
-			list = realloc(decoder->interfaces,
-				       sizeof(struct interface *) * MAX(2 * decoder->allocated, 4));
+			list = realloc(decoder->interfaces, capacity * sizeof(struct interface *));
 			if (!list)
-				return NULL;
+				return -ENOMEM;
 			decoder->interfaces = list;
 		}
 		interface = malloc(sizeof(*interface));
 		if (!interface)
-			return NULL;
+			return -ENOMEM;
 		decoder->interfaces[decoder->allocated++] = interface;
 	}
-	interface = decoder->interfaces[decoder->count];
-	*interface = (struct interface){};
-	return interface;
+	*decoder->interfaces[decoder->count] = (struct interface){};
+	return 0;
 }
 
 static void copy_text(char *out, size_t room, const struct options *options, size_t skip)
@@ -229,9 +229,9 @@ static ssize_t decode_interface(struct pcapng_decoder *decoder, const uint8_t *b
 	if (decoder->count >= PCAPNG_INTERFACES_MAX ||
 	    (decoder->source == PCAPNG_FROM_FRAME && decoder->count >= PCAPNG_FRAME_INTERFACES_MAX))
 		return refuse(decoder, -EMSGSIZE, "too many interfaces");
-	interface = interface_new(decoder);
-	if (!interface)
+	if (interface_reserve(decoder))
 		return refuse(decoder, -ENOMEM, "out of memory");
+	interface = decoder->interfaces[decoder->count];
 	info = &interface->info;
 	info->link_type = get_u16(block + 8, decoder->big_endian);
 	info->snaplen = get_u32(block + 12, decoder->big_endian);
@@ -480,10 +480,9 @@ static ssize_t decode_pcap_header(struct pcapng_decoder *decoder, const uint8_t 
 	/* 543.0 is what DG/UX wrote. */
 	if ((major != 2 || minor > 4) && (major != 543 || minor != 0))
 		return refuse(decoder, -EPROTONOSUPPORT, "a PCAP version that is not 2.0 to 2.4");
-	interface = interface_new(decoder);
-	if (!interface)
+	if (interface_reserve(decoder))
 		return refuse(decoder, -ENOMEM, "out of memory");
-	decoder->count++;
+	interface = decoder->interfaces[decoder->count++];
 	interface->info.snaplen = get_u32(data + 16, decoder->big_endian);
 	interface->info.link_type = (uint16_t)get_u32(data + 20, decoder->big_endian);
 	interface->info.tsresol = magic == PCAP_MAGIC_NS ? TSRESOL_NS : TSRESOL_DEFAULT;
