@@ -18,6 +18,10 @@
  *   seen = self + other_direction + filtered + handed + ring_full + too_long + no_memory +
  *          no_socket
  * in frames, wire packets and bytes alike. tap: "handed" is redirected, which is not yet received.
+ *   too_long    its record is larger than the ring
+ *   no_memory   its bytes are not to be had: no ring for this CPU, memory of a device, or an XDP
+ *               driver without room for metadata
+ *   no_socket   tap: no AF_XDP socket on its queue; it passed on or was dropped
  */
 #define XCAP_COUNTERS(X)                                                                           \
 	X(SEEN, "seen")                                                                            \
@@ -53,10 +57,10 @@ enum xcap_direction { XCAP_IN = 1, XCAP_OUT = 2 }; /* bits */
  */
 struct xcap_config {
 	__u32 ifindex;
-	__u32 snaplen;	    /* 1 .. XCAP_SNAPLEN_MAX */
-	__u32 directions;   /* enum xcap_direction bits that are kept */
-	__u32 wakeup_bytes; /* data in a ring from which its reader is woken at once */
-	__u32 has_self;	    /* xcap_self is filled: look for our own upload */
+	__u32 snaplen;	      /* 1 .. XCAP_SNAPLEN_MAX */
+	__u32 directions;     /* enum xcap_direction bits that are kept */
+	__u32 ring_bytes;     /* mirror: size of a ring */
+	__u32 is_raw;	      /* no Ethernet header: frames begin with IP */
 	__u32 pass_no_socket; /* tap: what finds no socket passes on (else it is dropped) */
 };
 
@@ -89,6 +93,7 @@ struct xcap_endpoint {
 
 /* Value of the array map xcap_self, one entry. */
 struct xcap_self {
+	__u32 abi_version; /* of the rings and everything else of this instance */
 	__u32 count;
 	struct xcap_endpoint list[XCAP_SELF_MAX];
 };
@@ -100,15 +105,26 @@ struct xcap_info {
 	__u32 ifindex;
 	__u32 snaplen;
 	__u32 directions;
-	__u32 flags; /* enum xcap_info_flags */
+	__u32 flags;	    /* enum xcap_info_flags */
+	__u32 offloads_off; /* enum xcap_offload bits: switched off by us, to be restored */
+	__u32 link_ids[2];  /* mirror: ingress, egress; tap: the XDP link */
+	__u32 pad;
+	__u64 netns; /* inode of the network namespace */
 	char ifname[16];
 };
 
-enum xcap_info_flags { XCAP_INFO_GENERIC = 1, XCAP_INFO_VLAN_OFFLOAD_OFF = 2 };
+enum xcap_info_flags { XCAP_INFO_GENERIC = 1, XCAP_INFO_UNPINNED = 2 };
+enum xcap_offload {
+	XCAP_RX_VLAN = 1,
+	XCAP_RX_STAG = 2,
+	XCAP_PEER_TX_VLAN = 4, /* of a veth's other end */
+	XCAP_PEER_TX_STAG = 8,
+};
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
 _Static_assert(sizeof(struct xcap_config) == 24, "xcap_config");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
 _Static_assert(sizeof(struct xcap_meta) == 16, "xcap_meta");
 _Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");
-_Static_assert(sizeof(struct xcap_info) == 40, "xcap_info");
+_Static_assert(sizeof(struct xcap_self) == 8 + 20 * XCAP_SELF_MAX, "xcap_self");
+_Static_assert(sizeof(struct xcap_info) == 64, "xcap_info");

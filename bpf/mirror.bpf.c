@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * mirror: both directions of an interface, copied at tcx ingress and egress. Whatever happens,
+ * the packet goes on as if we were not there.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/count.bpf.h"
+#include "bpf/deliver.bpf.h"
+#include "bpf/self.bpf.h"
+#include "bpf/skb.bpf.h"
+#include "bpf/xcap_abi.h"
+
+const volatile struct xcap_config xcap_config = {
+	.snaplen = XCAP_SNAPLEN_MAX,
+	.directions = XCAP_IN | XCAP_OUT,
+};
+
+static __always_inline int mirror(struct __sk_buff *skb, enum xcap_direction direction)
+{
+	__u64 time_ns = bpf_ktime_get_ns();
+	enum xcap_counter fate;
+	struct skb_wire wire;
+
+	skb_measure(skb, xcap_config.is_raw, &wire);
+	count(XCAP_SEEN, &wire.count);
+	if (self_list() && self_match(skb, xcap_config.is_raw, wire.start))
+		fate = XCAP_SELF;
+	else if (!(xcap_config.directions & direction))
+		fate = XCAP_OTHER_DIRECTION;
+	else
+		fate = deliver(skb, &wire, time_ns, direction, &xcap_config);
+	count(fate, &wire.count);
+	return TCX_NEXT;
+}
+
+SEC("tc")
+int xcap_ingress(struct __sk_buff *skb)
+{
+	return mirror(skb, XCAP_IN);
+}
+
+SEC("tc")
+int xcap_egress(struct __sk_buff *skb)
+{
+	return mirror(skb, XCAP_OUT);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
