@@ -3,20 +3,22 @@
  * The BPF side of one instance: load, configure, attach, pin, adopt and detach. Belongs to the
  * thread that created it (control); counters may be read from any.
  *
- * Pins: BPFFS/xcap/INSTANCE/rings (array of maps), ring_CPU, self; and for each interface
+ * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self; and for each interface
  * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,ingress,egress} (mirror: two links) or
- * {info,count,xdp,xsks} (tap). They outlive the daemon; dataplane_open() adopts rings and
- * dataplane_attach() updates the programs through the links it finds, over the same maps.
+ * {info,count,xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings and
+ * dataplane_attach() updates the programs through the links it finds, over the same maps;
+ * dataplane_prune() then removes what nobody asked for any more.
  */
 #pragma once
 
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "bpf/explain.h"
 #include "bpf/xcap_abi.h"
 #include "common/util.h"
 
-#define DATAPLANE_ERROR_LEN 512
+#define DATAPLANE_ERROR_LEN EXPLAIN_LEN
 
 struct dataplane;
 struct dataplane_interface;
@@ -25,7 +27,7 @@ struct dataplane_config {
 	const char *bpffs; /* mount point; NULL: /sys/fs/bpf, else one mounted at RUN_DIR/bpf */
 	const char *run_dir;
 	const char *instance;
-	uint64_t ring_bytes; /* all CPUs together; 0: 8 MiB per CPU, at most 128 MiB in all */
+	uint64_t ring_bytes; /* all rings together; 0: 8 MiB per CPU, at most 128 MiB in all */
 	bool want_rings;     /* mirror mode is used */
 };
 
@@ -35,7 +37,8 @@ struct dataplane_interface_config {
 	enum xcap_mode mode;
 	uint32_t snaplen;
 	unsigned int directions; /* enum xcap_direction bits */
-	bool force;		 /* tap: default route's interface, foreign XDP program */
+	bool force;   /* tap: default route's interface, foreign XDP program; then it is not pinned */
+	bool generic; /* tap: do not try native XDP */
 	bool promiscuous;
 };
 
@@ -43,13 +46,17 @@ struct dataplane_interface_config {
  * -EBUSY: another live daemon holds the instance. */
 int dataplane_open(struct dataplane **ret, const struct dataplane_config *config,
 		   char error[DATAPLANE_ERROR_LEN]) must_check;
-/* Pins stay: what is attached goes on. */
+/*
+ * Pins stay and what is attached goes on, except a forced tap. Interfaces not detached are freed.
+ * If nothing is attached any more, nothing stays.
+ */
 void dataplane_close(struct dataplane *dataplane);
 
 /* Another daemon of this instance had left it attached. */
 bool dataplane_adopted(const struct dataplane *dataplane);
-unsigned int dataplane_ring_count(const struct dataplane *dataplane); /* possible CPUs */
-int dataplane_ring_fd(const struct dataplane *dataplane, unsigned int cpu);
+/* Rings: one per CPU online, or fewer that CPUs share. */
+unsigned int dataplane_ring_count(const struct dataplane *dataplane);
+int dataplane_ring_fd(const struct dataplane *dataplane, unsigned int ring);
 
 /* Both directions to and from an aggregator are our own: before the connection exists. */
 int dataplane_self_add(struct dataplane *dataplane, const uint8_t address[16],
@@ -62,22 +69,29 @@ int dataplane_attach(struct dataplane_interface **ret, struct dataplane *datapla
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
 int dataplane_enable(struct dataplane_interface *interface, char error[DATAPLANE_ERROR_LEN])
 	must_check;
-/* Detach and unpin this interface; its last counters are in counts (may be NULL). */
+/* Remove what an earlier daemon had attached and this one has not: after the last attach. */
+void dataplane_prune(struct dataplane *dataplane);
+/* Detach, unpin and free this interface; its last counters are in counts (may be NULL). */
 void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *counts);
 
 const char *dataplane_interface_name(const struct dataplane_interface *interface);
 unsigned int dataplane_interface_index(const struct dataplane_interface *interface);
 enum xcap_mode dataplane_interface_mode(const struct dataplane_interface *interface);
 uint16_t dataplane_link_type(const struct dataplane_interface *interface); /* pcapng LinkType */
+/* False once the device is gone, for good: what is left to do is dataplane_detach(). */
+bool dataplane_is_attached(const struct dataplane_interface *interface);
+/* tap: in generic mode; before dataplane_enable() what is to be expected. */
 bool dataplane_is_generic(const struct dataplane_interface *interface);
 unsigned int dataplane_queue_count(const struct dataplane_interface *interface);
 int dataplane_xsk_map_fd(const struct dataplane_interface *interface);
+/* tap: frames ever redirected to this queue's socket. */
+uint64_t dataplane_queue_handed(const struct dataplane_interface *interface, unsigned int queue);
 /* Sum over the CPUs, into XCAP_COUNTER_COUNT entries. */
 int dataplane_counts(const struct dataplane_interface *interface,
 		     struct xcap_count *counts) must_check;
 
 /* Remove every pin and link of an instance, and what was changed for it (VLAN offload), also after
- * a kill -9. *removed tells whether there was anything. */
+ * a kill -9. *removed tells whether there was anything. -EBUSY: its daemon is alive. */
 int dataplane_remove(const char *bpffs, const char *run_dir, const char *instance, bool *removed,
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
 /* The interface of the default route (IPv4, else IPv6); -ENOENT. */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What dataplane.c and the modes (mode_mirror.c, mode_tap.c) share. */
+#pragma once
+
+#include <limits.h>
+#include <linux/types.h>
+
+#include "bpf/attach.h"
+#include "bpf/dataplane.h"
+#include "bpf/instance.h"
+#include "bpf/netdev.h"
+#include "bpf/pins.h"
+#include "bpf/rings.h"
+
+struct dataplane {
+	struct dataplane_interface *interfaces;
+	struct pins_lock lock;
+	struct rings rings;
+	char dir[PATH_MAX];
+	int self_fd;
+	bool adopted;
+};
+
+struct dataplane_interface {
+	struct dataplane_interface *next;
+	struct dataplane *dataplane;
+	const struct mode_ops *ops;
+	struct dataplane_interface_config config;
+	struct netdev device;
+	struct netdev_xdp xdp; /* tap */
+	struct xcap_info info;
+	char dir[PATH_MAX]; /* of its pins */
+	uint16_t link_type;
+	bool adopted; /* its pins are there, its links live */
+	int link_fds[INSTANCE_LINKS];
+	int info_fd, count_fd;
+	int xsks_fd, handed_fd; /* tap */
+	int promiscuous_fd;
+	struct xcap_tap *tap; /* from load to enable */
+	struct attach_foreign foreign;
+	int foreign_fd; /* what was there before us */
+};
+
+struct bpf_map;
+
+struct mode_ops {
+	/* May it be attached there at all? NULL: anywhere. */
+	int (*permit)(struct dataplane_interface *interface, char *error);
+	/* May it take over what another daemon left? NULL: always. */
+	bool (*may_adopt)(const struct dataplane_interface *interface,
+			  const struct xcap_info *info);
+	/* Programs and maps; attaches if there is no enable(). */
+	int (*load)(struct dataplane_interface *interface, char *error);
+	int (*enable)(struct dataplane_interface *interface, char *error);
+	void (*release)(struct dataplane_interface *interface);
+};
+
+extern const struct mode_ops mode_mirror, mode_tap;
+
+void interface_free(struct dataplane_interface *interface);
+/* Before load: take over a pinned map, if the interface is adopted. */
+int interface_reuse_map(const struct dataplane_interface *interface, struct bpf_map *map,
+			const char *name) must_check;
+/* After load: *fd is a descriptor of its own; pinned, unless it was taken over. */
+int interface_keep_map(const struct dataplane_interface *interface, struct bpf_map *map,
+		       const char *name, int *fd) must_check;
+int interface_pin(const struct dataplane_interface *interface, int fd, const char *name) must_check;
+int interface_write_info(struct dataplane_interface *interface) must_check;

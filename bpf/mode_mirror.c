@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mirror: two tcx links, ingress and egress. */
+#include "bpf/dataplane_internal.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "bpf/mirror.skel.h"
+#include "common/pcapng.h"
+
+static void configure(const struct dataplane_interface *interface, struct xcap_mirror *skel)
+{
+	struct xcap_config *config = &skel->rodata->xcap_config;
+
+	config->ifindex = interface->config.ifindex;
+	config->snaplen = interface->config.snaplen;
+	config->directions = interface->config.directions;
+	config->ring_bytes = (uint32_t)interface->dataplane->rings.ring_bytes;
+	config->is_raw = interface->link_type == LINKTYPE_RAW;
+}
+
+static int load_maps(const struct dataplane_interface *interface, struct xcap_mirror *skel)
+{
+	const struct dataplane *dataplane = interface->dataplane;
+	int err;
+
+	err = bpf_map__reuse_fd(skel->maps.xcap_rings, dataplane->rings.map_fd);
+	if (!err)
+		err = bpf_map__reuse_fd(skel->maps.xcap_self, dataplane->self_fd);
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_count, "count");
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_info, "info");
+	return err;
+}
+
+static int keep_maps(struct dataplane_interface *interface, struct xcap_mirror *skel)
+{
+	int err =
+		interface_keep_map(interface, skel->maps.xcap_count, "count", &interface->count_fd);
+
+	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_info, "info",
+					 &interface->info_fd);
+	return err;
+}
+
+static int explain_tcx(char *error, int err, const struct dataplane_interface *interface)
+{
+	struct utsname kernel;
+	unsigned int major = 0, minor = 0;
+
+	if (err == -EINVAL && uname(&kernel) == 0 &&
+	    sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+	    (major < 6 || (major == 6 && minor < 6)))
+		return explain_only(error, -EOPNOTSUPP,
+				    "cannot mirror %s: Linux %s has no tcx, 6.6 or later is needed "
+				    "(or --mode pcap)",
+				    interface->config.name, kernel.release);
+	return explain(error, err, "cannot attach to %s (tcx)", interface->config.name);
+}
+
+static int attach(struct dataplane_interface *interface, const struct bpf_program *program,
+		  unsigned int link, char *error)
+{
+	int program_fd = bpf_program__fd(program), err;
+	struct attach_link info;
+
+	if (interface->adopted) {
+		err = bpf_link_update(interface->link_fds[link], program_fd, NULL);
+		if (err)
+			return explain(error, err, "cannot replace the program at %s",
+				       interface->config.name);
+	} else {
+		err = attach_tcx(program_fd, interface->config.ifindex, link == 1);
+		if (err < 0)
+			return explain_tcx(error, err, interface);
+		interface->link_fds[link] = err;
+		err = interface_pin(interface, interface->link_fds[link],
+				    instance_link_name(XCAP_MIRROR, link));
+		if (err)
+			return explain(error, err, "cannot pin the link at %s",
+				       interface->config.name);
+	}
+	err = attach_read_link(interface->link_fds[link], &info);
+	if (err)
+		return explain(error, err, "cannot query the link at %s", interface->config.name);
+	interface->info.link_ids[link] = info.id;
+	return 0;
+}
+
+static int load(struct dataplane_interface *interface, char *error)
+{
+	struct xcap_mirror *skel = xcap_mirror__open();
+	int err;
+
+	if (!skel)
+		return explain(error, -errno, "cannot open the mirror programs");
+	configure(interface, skel);
+	err = load_maps(interface, skel);
+	if (!err)
+		err = xcap_mirror__load(skel);
+	if (!err)
+		err = keep_maps(interface, skel);
+	if (err) {
+		explain(error, err, "cannot load the mirror programs for %s",
+			interface->config.name);
+		goto out;
+	}
+	err = attach(interface, skel->progs.xcap_ingress, 0, error);
+	if (!err)
+		err = attach(interface, skel->progs.xcap_egress, 1, error);
+out:
+	xcap_mirror__destroy(skel);
+	return err;
+}
+
+const struct mode_ops mode_mirror = {
+	.load = load,
+};
