@@ -31,8 +31,9 @@ struct source_packet {
 
 struct source_stats {
 	uint64_t received;	   /* packets taken since the position's beginning */
-	uint64_t fill_ring_empty;  /* tap: no chunk for an arriving frame */
-	uint64_t rx_ring_full, rx_dropped, rx_invalid; /* tap: XDP_STATISTICS */
+	/* tap, of this socket, disjoint: no chunk for a frame, no room in the RX ring, other */
+	uint64_t fill_ring_empty, rx_ring_full, rx_dropped;
+	uint64_t rx_invalid;	   /* tap: chunks that the kernel refused (a bug) */
 	uint64_t lost_redirected;  /* tap: redirected, never received: the daemon was gone */
 	uint64_t pending_bytes;	   /* in the ring */
 };
@@ -71,8 +72,8 @@ struct source {
 
 struct dataplane_interface;
 
-/* map_fd: BPF ring buffer of one CPU; borrowed. */
-int source_ring_create(struct source **ret, int map_fd, unsigned int cpu) must_check;
+/* map_fd: BPF ring buffer, number ring of them; borrowed. */
+int source_ring_create(struct source **ret, int map_fd, unsigned int number) must_check;
 
 struct source_xsk_config {
 	const char *ifname;
@@ -80,8 +81,13 @@ struct source_xsk_config {
 	int xsk_map_fd;
 	uint32_t frame_count; /* chunks of UMEM; 0: 8192 */
 	bool generic;	      /* bind in copy mode */
+	uint64_t handed;      /* dataplane_queue_handed() before: what earlier sockets should have got */
 };
-/* Registers itself in the map. error: DATAPLANE_ERROR_LEN bytes. */
+/*
+ * Registers itself in the map. error: DATAPLANE_ERROR_LEN bytes. Its position is the number of
+ * packets ever received on this queue; seek() sets what earlier daemons had, and what was handed
+ * beyond that is lost_redirected.
+ */
 int source_xsk_create(struct source **ret, const struct source_xsk_config *config,
 		      char *error) must_check;
 

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/umem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static void move(struct umem *umem, enum umem_place from, enum umem_place to, uint32_t count)
+{
+	assert(umem->places[from] >= count);
+	umem->places[from] -= count;
+	umem->places[to] += count;
+}
+
+int umem_create(struct umem **ret, uint32_t chunk_count)
+{
+	const struct xsk_umem_config config = {
+		/* As long as there are chunks: all of them fit. */
+		.fill_size = chunk_count,
+		.comp_size = XSK_RING_CONS__DEFAULT_NUM_DESCS,
+		.frame_size = UMEM_CHUNK_LEN,
+		/* The kernel leaves 256 bytes in front of a packet: our metadata is there. */
+		.frame_headroom = 0,
+	};
+	struct umem *umem = calloc(1, sizeof(*umem));
+	size_t size = (size_t)chunk_count * UMEM_CHUNK_LEN;
+	int err;
+
+	if (!umem)
+		return -ENOMEM;
+	umem->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (umem->memory == MAP_FAILED) {
+		umem->memory = NULL;
+		err = -errno;
+		goto fail;
+	}
+	umem->chunk_count = chunk_count;
+	umem->free = calloc(chunk_count, sizeof(*umem->free));
+	if (!umem->free) {
+		err = -ENOMEM;
+		goto fail;
+	}
+	err = xsk_umem__create(&umem->xsk, umem->memory, size, &umem->fill, &umem->completion,
+			       &config);
+	if (err)
+		goto fail;
+	for (uint32_t i = 0; i < chunk_count; i++)
+		umem->free[i] = (uint64_t)(chunk_count - 1 - i) * UMEM_CHUNK_LEN;
+	umem->places[UMEM_FREE] = chunk_count;
+	*ret = umem;
+	return 0;
+fail:
+	umem_destroy(umem);
+	return err;
+}
+
+void umem_destroy(struct umem *umem)
+{
+	if (!umem)
+		return;
+	if (umem->xsk)
+		(void)xsk_umem__delete(umem->xsk);
+	if (umem->memory)
+		munmap(umem->memory, (size_t)umem->chunk_count * UMEM_CHUNK_LEN);
+	free(umem->free);
+	free(umem);
+}
+
+void umem_refill(struct umem *umem)
+{
+	uint32_t count = umem->places[UMEM_FREE], at;
+
+	count = MIN(count, xsk_prod_nb_free(&umem->fill, count));
+	if (!count || xsk_ring_prod__reserve(&umem->fill, count, &at) != count)
+		return;
+	move(umem, UMEM_FREE, UMEM_FILL, count);
+	for (uint32_t i = 0; i < count; i++)
+		*xsk_ring_prod__fill_addr(&umem->fill, at + i) =
+			umem->free[umem->places[UMEM_FREE] + count - 1 - i];
+	xsk_ring_prod__submit(&umem->fill, count);
+}
+
+void umem_borrow(struct umem *umem, uint64_t address)
+{
+	assert(address / UMEM_CHUNK_LEN < umem->chunk_count);
+	move(umem, UMEM_FILL, UMEM_BORROWED, 1);
+}
+
+void umem_give_back(struct umem *umem, uint64_t address)
+{
+	umem->free[umem->places[UMEM_FREE]] = address & ~(uint64_t)(UMEM_CHUNK_LEN - 1);
+	move(umem, UMEM_BORROWED, UMEM_FREE, 1);
+}

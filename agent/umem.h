@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Frame memory of an AF_XDP socket. Each chunk is in exactly one place: free, in the fill ring (or
+ * on its way through the kernel to the RX ring), or borrowed by whoever reads the packet in it.
+ * Belongs to the thread of its socket.
+ */
+#pragma once
+
+#include <xdp/xsk.h>
+
+#include "common/util.h"
+
+#define UMEM_CHUNK_LEN 4096
+
+enum umem_place { UMEM_FREE, UMEM_FILL, UMEM_BORROWED, UMEM_PLACE_COUNT };
+
+struct umem {
+	struct xsk_umem *xsk;
+	struct xsk_ring_prod fill;
+	struct xsk_ring_cons completion; /* unused: nothing is sent */
+	uint8_t *memory;
+	uint64_t *free; /* stack of chunks, by address */
+	uint32_t chunk_count;
+	uint32_t places[UMEM_PLACE_COUNT]; /* chunks in each */
+};
+
+/* chunk_count: a power of two. */
+int umem_create(struct umem **ret, uint32_t chunk_count) must_check;
+/* After its socket. */
+void umem_destroy(struct umem *umem);
+/* Free chunks go to the kernel. */
+void umem_refill(struct umem *umem);
+/* A chunk came out of the RX ring. address: as in a descriptor, anywhere in the chunk. */
+void umem_borrow(struct umem *umem, uint64_t address);
+void umem_give_back(struct umem *umem, uint64_t address);
+
+static inline uint8_t *umem_data(const struct umem *umem, uint64_t address)
+{
+	return umem->memory + address;
+}
