@@ -385,6 +385,7 @@ int journal_open(struct journal **ret, struct loop *loop, const struct journal_c
 		err = -ENOMEM;
 		goto fail;
 	}
+	(void)!unlinkat(journal->dir_fd, JOURNAL_SPARE_NAME, 0);
 	*recovery = (struct journal_recovery){};
 	err = journal_recover(journal->dir_fd, &journal->streams, recovery,
 			      &journal->stats.durable);
@@ -427,6 +428,7 @@ void journal_close(struct journal *journal)
 		end_current(journal);
 	journal_active_release(&journal->current);
 	journal_active_release(&journal->next);
+	journal_pipeline_release(journal);
 	stream_table_release(&journal->streams);
 	if (journal->ring != MAP_FAILED)
 		munmap(journal->ring, journal->ring_size);

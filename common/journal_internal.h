@@ -17,7 +17,8 @@ struct active {
 	uint64_t bytes; /* where it is full */
 	uint64_t end;	/* position of its end once it is sealed, 0 before */
 	char name[SEGMENT_NAME_LEN];
-	int fd; /* -1: not created yet */
+	int fd;	       /* -1: has none yet */
+	bool is_ready; /* has its name, durably */
 };
 
 /* A frame that is appended and not durable. */
@@ -27,13 +28,19 @@ struct pending_frame {
 	uint64_t end; /* position */
 };
 
-enum create_step { CREATE_OPEN, CREATE_ALLOCATE, CREATE_SYNC_DIR };
+/* A file is made under a name of its own, and later gets that of the segment. */
+enum create_step { CREATE_OPEN, CREATE_ALLOCATE, CREATE_RENAME, CREATE_SYNC_DIR };
+
+#define JOURNAL_SPARE_NAME "spare"
 
 /*
  * Bytes go through three positions, each at the end of a record: appended (to the ring), written
  * (to the file), durable (fdatasync). At most one write, one fdatasync and one step of creating a
- * segment are in flight. A segment is begun in the file system only when the one before it is
- * durable to its end: its head says what is durable.
+ * segment are in flight. Nothing is written to a segment before the one in front of it is durable
+ * to its end: its head says what is durable.
+ *
+ * The file of the next segment is allocated when half of the current one is written (spare_fd):
+ * that can take as long as many a group.
  *
  * An error abandons what is not durable and makes the journal fail every append until an attempt
  * to begin a segment (the probe: its head alone, all the way to fdatasync) has succeeded.
@@ -65,6 +72,8 @@ struct journal {
 	struct loop_op create_op, write_op, sync_op;
 	enum create_step create_step;
 	bool is_creating, is_writing, is_syncing;
+	int spare_fd;  /* -1: none */
+	int spare_err; /* why there is none; matters when it is needed */
 	struct iovec iov[3];
 
 	int failure;   /* to be dealt with as soon as nothing is in flight */
@@ -85,6 +94,7 @@ static inline bool journal_in_flight(const struct journal *journal)
 }
 
 void journal_pipeline_init(struct journal *journal);
+void journal_pipeline_release(struct journal *journal);
 /* Starts whatever can be started. */
 void journal_pump(struct journal *journal);
 /* While failing: tries whether the store works again, but not too often. */

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #define PROBE_INTERVAL_NS (100 * NS_PER_MS)
+/* Less than this waits for an fdatasync in flight: it could not be committed before that ends. */
+#define WRITE_MIN (512 * KIB)
 
 static void fail(struct journal *journal, int err)
 {
@@ -17,22 +19,36 @@ static void fail(struct journal *journal, int err)
 static void create_submit(struct journal *journal, enum create_step step)
 {
 	struct io_uring_sqe *sqe = loop_sqe(journal->loop, &journal->create_op);
-	struct active *active = &journal->current;
 
 	journal->create_step = step;
 	journal->is_creating = true;
 	switch (step) {
 	case CREATE_OPEN:
-		io_uring_prep_openat(sqe, journal->dir_fd, active->name,
+		io_uring_prep_openat(sqe, journal->dir_fd, JOURNAL_SPARE_NAME,
 				     O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		break;
 	case CREATE_ALLOCATE:
-		io_uring_prep_fallocate(sqe, active->fd, 0, 0, (off_t)active->bytes);
+		io_uring_prep_fallocate(sqe, journal->spare_fd, 0, 0,
+					(off_t)journal->config.segment_bytes);
+		break;
+	case CREATE_RENAME:
+		io_uring_prep_renameat(sqe, journal->dir_fd, JOURNAL_SPARE_NAME, journal->dir_fd,
+				       journal->current.name, 0);
 		break;
 	case CREATE_SYNC_DIR:
 		io_uring_prep_fsync(sqe, journal->dir_fd, 0);
 		break;
 	}
+}
+
+static void drop_spare(struct journal *journal, int err)
+{
+	if (journal->spare_fd >= 0) {
+		(void)!unlinkat(journal->dir_fd, JOURNAL_SPARE_NAME, 0);
+		close(journal->spare_fd);
+	}
+	journal->spare_fd = -1;
+	journal->spare_err = err;
 }
 
 static void create_done(struct loop_op *op, int res, unsigned int cqe_flags)
@@ -48,24 +64,61 @@ static void create_done(struct loop_op *op, int res, unsigned int cqe_flags)
 	switch (journal->create_step) {
 	case CREATE_OPEN:
 		if (res >= 0) {
-			journal->current.fd = res;
+			journal->spare_fd = res;
 			create_submit(journal, CREATE_ALLOCATE);
 			return;
 		}
+		drop_spare(journal, res);
 		break;
 	case CREATE_ALLOCATE:
 		/* A file system that cannot do it lets the file grow. */
-		if (res >= 0 || res == -EOPNOTSUPP) {
+		if (res < 0 && res != -EOPNOTSUPP)
+			drop_spare(journal, res);
+		break;
+	case CREATE_RENAME:
+		if (res >= 0) {
+			journal->current.fd = journal->spare_fd;
+			journal->spare_fd = -1;
 			create_submit(journal, CREATE_SYNC_DIR);
 			return;
 		}
+		drop_spare(journal, 0);
+		fail(journal, res);
 		break;
 	case CREATE_SYNC_DIR:
+		if (res < 0)
+			fail(journal, res);
+		else
+			journal->current.is_ready = true;
 		break;
 	}
-	if (res < 0)
-		fail(journal, res);
 	journal_pump(journal);
+}
+
+/* The next step towards a file for the current segment. */
+static void create_current(struct journal *journal)
+{
+	int err = journal->spare_err;
+
+	if (journal->spare_fd >= 0) {
+		create_submit(journal, CREATE_RENAME);
+	} else if (err) {
+		journal->spare_err = 0;
+		fail(journal, err);
+		journal_pump(journal);
+	} else {
+		create_submit(journal, CREATE_OPEN);
+	}
+}
+
+/* Ahead of the time that it is needed; if it fails, the attempt that counts is made then. */
+static void create_spare(struct journal *journal)
+{
+	const struct active *active = &journal->current;
+
+	if (journal->spare_fd < 0 && !journal->spare_err &&
+	    journal_offset(active, journal->written) > active->bytes / 2)
+		create_submit(journal, CREATE_OPEN);
 }
 
 /* One request for all that is to be written to the current segment. */
@@ -182,6 +235,7 @@ static void finish_segment(struct journal *journal)
 	journal->has_current = journal->has_next;
 	journal->next = (struct active){ .fd = -1 };
 	journal->has_next = false;
+	journal->spare_err = 0;
 }
 
 /* Leaves in the file only what is durable. */
@@ -231,6 +285,7 @@ static void finish_failure(struct journal *journal)
 	journal->write_goal = journal->stats.durable;
 	journal->failure = 0;
 	journal->failing = err;
+	journal->spare_err = 0;
 	journal->is_probing = false;
 	journal->stats.failures++;
 	if (was_probing)
@@ -252,21 +307,24 @@ void journal_pump(struct journal *journal)
 	}
 	if (journal->has_current && active->end && journal->stats.durable == active->end)
 		finish_segment(journal);
-	if (!journal->has_current || journal->is_creating ||
-	    journal->kicked <= journal->stats.durable)
+	if (!journal->has_current || journal->kicked <= journal->stats.durable)
 		return;
-	if (active->fd < 0) {
-		create_submit(journal, CREATE_OPEN);
+	if (!active->is_ready) {
+		if (!journal->is_creating)
+			create_current(journal);
 		return;
 	}
 	if (!journal->is_syncing && journal->written > journal->stats.durable)
 		sync_submit(journal);
-	goal = active->end ? active->end : journal->stats.appended;
+	if (!journal->is_creating)
+		create_spare(journal);
 	if (journal->is_writing)
 		return;
+	goal = active->end ? active->end : journal->stats.appended;
 	if (journal->write_at < journal->write_goal) {
 		write_submit(journal); /* the rest of a short write */
-	} else if (journal->kicked > journal->written && goal > journal->written) {
+	} else if (goal > journal->written && journal->kicked > journal->written &&
+		   (!journal->is_syncing || goal - journal->written >= WRITE_MIN)) {
 		journal->write_goal = goal;
 		write_submit(journal);
 	}
@@ -274,7 +332,13 @@ void journal_pump(struct journal *journal)
 
 void journal_pipeline_init(struct journal *journal)
 {
+	journal->spare_fd = -1;
 	journal->create_op.done = create_done;
 	journal->write_op.done = write_done;
 	journal->sync_op.done = sync_done;
+}
+
+void journal_pipeline_release(struct journal *journal)
+{
+	drop_spare(journal, 0);
 }
