@@ -9,7 +9,7 @@
 #include "common/util.h"
 
 struct maps_ring {
-	unsigned int cpu;
+	unsigned int number;
 	uint64_t size_bytes, pending_bytes; /* written, not yet read */
 };
 
@@ -27,8 +27,11 @@ struct maps_instance {
 	size_t ring_count;
 };
 
-/* Every instance under bpffs (NULL: as dataplane_open), or just the one named. The list is the
- * caller's: maps_free(). */
+/*
+ * Every instance under bpffs (NULL: wherever dataplane_open() may have put it), or just the one
+ * named. The list is the caller's: maps_free(). -ENOTDIR: bpffs is not a bpf file system; -EPERM,
+ * -EACCES: not permitted.
+ */
 int maps_read(struct maps_instance **ret, size_t *count, const char *bpffs, const char *run_dir,
 	      const char *instance) must_check;
 void maps_free(struct maps_instance *list, size_t count);
