@@ -255,6 +255,8 @@ static void publish(struct reader_pcapng *reader)
 	status->watermark_ns = merge->watermark_ns;
 	pthread_mutex_lock(&reader->lock);
 	reader->published = *status;
+	reader->published.packets += reader->base_packets;
+	reader->published.late_packets += reader->base_late_packets;
 	pthread_mutex_unlock(&reader->lock);
 }
 

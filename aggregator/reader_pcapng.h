@@ -26,7 +26,8 @@ struct reader_pcapng_config {
 };
 
 struct reader_pcapng_status {
-	uint64_t packets, late_packets, dropped_packets;
+	uint64_t packets, late_packets; /* in the files, with those of earlier runs */
+	uint64_t dropped_packets;
 	uint64_t offset; /* written */
 	uint64_t behind_bytes, missed_bytes, waiting_packets;
 	uint64_t streams, streams_left_out, damaged_frames;
