@@ -3,7 +3,8 @@
 # What a packet costs the host more while it is captured, and how many are kept. Series alternate
 # between nobody, tcpdump and xcap, since a machine's speed drifts; medians count.
 #
-# The tax is 1/rate_with - 1/rate_without, flat out: the sender's processor also receives.
+# The tax is 1/rate_with - 1/rate_without, flat out. The sender's processor also receives; who
+# captures has another one.
 . "$(dirname "$0")/common.bash"
 
 ROUNDS=${ROUNDS:-7}
@@ -11,7 +12,11 @@ SNAPLEN=262144
 file=/dev/shm/xcap-tax.$$
 defer rm -f "$file"
 
-# with NOBODY|tcpdump|xcap OUTPUT CMD...
+elsewhere() {
+	[ "$(nproc)" -lt 2 ] || taskset -a -p -c 1 "${PIDS[$1]}" >/dev/null
+}
+
+# with nobody|tcpdump|xcap OUTPUT CMD...
 with() {
 	local who=$1 output=$2
 	shift 2
@@ -21,11 +26,13 @@ with() {
 	tcpdump)
 		start tcpdump b tcpdump -i vb -s "$SNAPLEN" -w "$output"
 		wait_for 5 logged tcpdump "listening on"
+		elsewhere tcpdump
 		"$@"
 		stop tcpdump INT
 		;;
 	xcap)
 		start_agent xcap b -i vb -s "$SNAPLEN" -w "$output" --stats=0
+		elsewhere xcap
 		"$@"
 		stop xcap INT
 		;;
@@ -80,6 +87,7 @@ kept() {
 		">= 3 x" tcpdump "$(median ${counts[tcpdump]})"
 }
 
+taskset -p -c 0 $$ >/dev/null
 bench_link
 tax 64
 tax 1400
