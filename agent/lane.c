@@ -27,6 +27,8 @@
 #define REPLAY_SLACK_NS NS_PER_SEC
 #define MARK_NS (100 * NS_PER_MS)
 #define MARK_SOON_NS (4 * NS_PER_MS)
+/* A recording that ended by itself is shipped however long that takes. */
+#define NO_DEADLINE_NS (1ull << 60)
 
 struct lane_poll {
 	struct loop_op op;
@@ -258,14 +260,14 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
  */
 static bool pass(struct lane *lane)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), settled, oldest;
+	/* One source is in order by itself: nothing to wait for. */
+	bool settles = lane->config.source_count > 1 && !lane->draining;
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), oldest = UINT64_MAX;
+	uint64_t settled = settles ? now - SETTLE_NS : now;
 	unsigned int count = 0;
 
-	/* One source is in order by itself: nothing to wait for. */
-	settled = lane->config.source_count > 1 && !lane->draining ? now - SETTLE_NS : now;
-	oldest = UINT64_MAX;
 	if (!lane->stop_taking)
-		count = take_packets(lane, settled, &oldest);
+		count = take_packets(lane, settles ? settled : UINT64_MAX, &oldest);
 	add(&lane->stats.passes, 1);
 	frame_builder_progress(lane->builder);
 	publish_totals(lane);
@@ -363,23 +365,27 @@ static uint64_t count_waiting(const struct lane *lane)
 	return journal.frames;
 }
 
+static uint64_t end_deadline(const struct lane *lane)
+{
+	uint64_t deadline = atomic_load(&lane->stop_deadline_ns), now = clock_ns(CLOCK_MONOTONIC);
+
+	return !deadline ? NO_DEADLINE_NS : deadline > now ? deadline - now : 0;
+}
+
 static void begin_end(struct lane *lane)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	uint64_t deadline = atomic_load(&lane->stop_deadline_ns);
-
 	close_frame(lane);
 	lane->ending = true;
 	loop_timer_stop(lane->loop, &lane->tick);
 	/* Nothing will follow at all. */
 	if (!is_replay(lane))
-		update_watermark(lane, UINT64_MAX, now);
+		update_watermark(lane, UINT64_MAX, clock_ns(CLOCK_MONOTONIC));
 	publish_watermark(lane);
 	if (!lane->uplink) {
 		lane->ended = true;
 		return;
 	}
-	uplink_end(lane->uplink, lane->watermark_ns, deadline > now ? deadline - now : 0);
+	uplink_end(lane->uplink, lane->watermark_ns, end_deadline(lane));
 }
 
 static void stop_signalled(struct loop_event *event)
@@ -390,6 +396,8 @@ static void stop_signalled(struct loop_event *event)
 		lane->stop_taking = true;
 	lane->draining = true;
 	atomic_store(&lane->stats.state, LANE_DRAINING);
+	if (lane->ending && lane->uplink)
+		uplink_end(lane->uplink, lane->watermark_ns, end_deadline(lane));
 	for (unsigned int i = 0; i < lane->config.source_count; i++) {
 		struct source *source = lane->config.sources[i];
 

@@ -116,11 +116,11 @@ printed() {
 	stop agent-a
 	stop agent-b
 	stop aggregator
-	run -0 tshark -n -r "$BATS_TEST_TMPDIR/merged.pcapng" -Y icmp.type==8 -T fields \
+	run -0 --separate-stderr tshark -n -r "$BATS_TEST_TMPDIR/merged.pcapng" -Y icmp.type==8 -T fields \
 		-e frame.interface_name -e frame.packet_flags_direction
 	equal "requests seen" "$(sort <<<"$output" | uniq -c | tr -s ' ')" \
 		"$(printf ' 3 agent-a/wa\t0x00000002\n 3 agent-b/wb\t0x00000001')"
-	run -0 tshark -n -r "$BATS_TEST_TMPDIR/merged.pcapng" -Y icmp.type==0 -T fields \
+	run -0 --separate-stderr tshark -n -r "$BATS_TEST_TMPDIR/merged.pcapng" -Y icmp.type==0 -T fields \
 		-e frame.interface_name -e frame.packet_flags_direction
 	equal "replies seen" "$(sort <<<"$output" | uniq -c | tr -s ' ')" \
 		"$(printf ' 3 agent-a/wa\t0x00000001\n 3 agent-b/wb\t0x00000002')"
@@ -148,12 +148,12 @@ printed() {
 	veth_pair a wa b wb addr=10.1.0.1/24,10.1.0.2/24
 	# shellcheck disable=SC2016
 	start alone a bash -c '"$@" | tcpdump -n -r - -c 5 icmp' - "$XCAP_BIN/xcapd" --name alone \
-		--run-dir "$RUN_DIR" --bpffs "$XCAP_BPFFS" -i wa -w - -c 6
+		--run-dir "$RUN_DIR" --bpffs "$XCAP_BPFFS" -i wa -w - -c 8
 	wait_for 5 answers alone
 	in_ns a ping -q -c 5 -i 0.2 10.1.0.2
 	ended alone
 	equal "lines" "$(grep -c 'ICMP echo' "$BATS_TEST_TMPDIR/alone.out")" 5
-	run -0 logged alone "6 packets captured"
+	run -0 logged alone "8 packets captured"
 	equal "pins left" "$(find "$XCAP_BPFFS" -mindepth 2 | wc -l)" 0
 }
 
