@@ -196,6 +196,7 @@ static void bind_stream(struct connection *connection, uint32_t number, struct s
 	/* The sender starts over at what is not durable: order and MARK hold again. */
 	stream->refused_count = 0;
 	stream->refused_overflow = false;
+	stream->resume_at = 0;
 	stream->info.connected = true;
 	stream->info.ended = false;
 	snprintf(stream->info.address, sizeof(stream->info.address), "%s", peer);
@@ -305,8 +306,12 @@ static enum taken take_sequenced(struct connection *connection, struct stream *s
 		       "frame %" PRIu64 " leaves too many holes in the stream's sequence",
 		       header->sequence);
 		return TAKEN_LAST;
+	case ESTALE:
+		nack(connection, stream, NACK_STORE);
+		return TAKEN;
 	default:
 		ingest_store_failed(ingest, err);
+		stream_set_resume_at(stream, header->sequence);
 		nack(connection, stream, NACK_STORE);
 		return TAKEN;
 	}

@@ -26,6 +26,11 @@ struct stream {
 	uint64_t *refused;
 	uint32_t refused_count;
 	bool refused_overflow;
+	/*
+	 * The lowest sequence that the store did not take, or 0: none above it is taken before it,
+	 * as readers count on a stream being in order.
+	 */
+	uint64_t resume_at;
 };
 
 struct connection {
@@ -102,8 +107,10 @@ int ingest_stream(struct ingest *ingest, const struct stream_id *id,
 void stream_set_changed(struct ingest *ingest, struct stream *stream);
 void stream_set_ack_due(struct ingest *ingest, struct stream *stream);
 void stream_set_refused(struct stream *stream, uint64_t sequence);
+void stream_set_resume_at(struct stream *stream, uint64_t sequence);
 void stream_set_accepted(struct stream *stream, uint64_t sequence);
-/* What journal_append() says; -EBADMSG: a LOSS frame that makes no sense. */
+/* What journal_append() says; -EBADMSG: a LOSS frame that makes no sense; -ESTALE: an earlier one
+ * has to come first. */
 int ingest_append(struct ingest *ingest, struct stream *stream, const struct frame_header *header,
 		  const uint8_t *frame, size_t len) must_check;
 /* The store does not take frames: counted, logged once a minute. */

@@ -41,6 +41,12 @@ void stream_set_refused(struct stream *stream, uint64_t sequence)
 	stream->info.watermark_ns = 0;
 }
 
+void stream_set_resume_at(struct stream *stream, uint64_t sequence)
+{
+	if (!stream->resume_at || sequence < stream->resume_at)
+		stream->resume_at = sequence;
+}
+
 void stream_set_accepted(struct stream *stream, uint64_t sequence)
 {
 	for (uint32_t i = 0; i < stream->refused_count;) {
@@ -143,6 +149,8 @@ int ingest_append(struct ingest *ingest, struct stream *stream, const struct fra
 	struct message_loss loss;
 	int err;
 
+	if (stream->resume_at && header->sequence > stream->resume_at)
+		return -ESTALE;
 	if (header->type == FRAME_LOSS) {
 		err = message_loss_get(&loss, frame + FRAME_HEADER_LEN, header->stored_len);
 		if (err || loss.to != header->sequence)
@@ -155,6 +163,7 @@ int ingest_append(struct ingest *ingest, struct stream *stream, const struct fra
 		err = journal_append(ingest->journal, stream->info.number, header, frame, len);
 	if (err)
 		return err;
+	stream->resume_at = 0;
 	pending.end = journal_position(ingest->journal);
 	ingest->pending_count++;
 	*pending_at(ingest, ingest->pending_count - 1) = pending;
@@ -213,6 +222,7 @@ static void pending_failed(struct ingest *ingest, const struct pending *pending)
 	struct stream *stream = pending->stream;
 
 	stream_set_refused(stream, pending->sequence);
+	stream_set_resume_at(stream, pending->sequence);
 	stream->info.position = journal_position(ingest->journal);
 	stream_set_changed(ingest, stream);
 	if (stream->connection)

@@ -314,7 +314,8 @@ small_tmpfs() {
 
 @test "a full store refuses frames, agents keep them, and nothing is missing afterwards" {
 	small_tmpfs "$BATS_TEST_TMPDIR/disk" 24m
-	STORE=$BATS_TEST_TMPDIR/disk/store start_aggregator - --segment-size 2MiB --workers 1
+	STORE=$BATS_TEST_TMPDIR/disk/store start_aggregator - --segment-size 2MiB --workers 1 \
+		-w "$BATS_TEST_TMPDIR/merged.pcapng"
 	fallocate -l 12M "$BATS_TEST_TMPDIR/disk/filler"
 	client_in_background a a quiet packets=40 size=1400 interval=2 run=300 bye acked
 	wait_for 20 grep -q "nack .* store" "$BATS_TEST_TMPDIR/a.out"
@@ -328,6 +329,9 @@ small_tmpfs() {
 	equal packets "$(of_stream a .packets)" 12000
 	logged aggregator "storing in"
 	stop aggregator
+	in_time_order "$BATS_TEST_TMPDIR/merged.pcapng"
+	expected a 1 300 40 | sort >"$BATS_TEST_TMPDIR/expected"
+	contents "$BATS_TEST_TMPDIR/merged.pcapng" | cmp - "$BATS_TEST_TMPDIR/expected"
 }
 
 @test "an output whose disk is full does not hold up agents, and catches up" {

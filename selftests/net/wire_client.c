@@ -338,25 +338,19 @@ static int do_flood(struct client *c, const char *value)
 	double seconds = value ? strtod(value, NULL) : 1;
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC), first = c->next;
 	uint64_t end = begin + (uint64_t)(seconds * (double)NS_PER_SEC);
-	struct frame_header header;
-	size_t at, len;
+	size_t len = FRAME_HEADER_LEN + c->packets * (c->size + 48ul);
 
-	c->interval_ns = 0;
-	c->base_ns = clock_ns(CLOCK_REALTIME);
-	at = put_frame(c, c->next);
-	len = c->out.len - at;
+	c->interval_ns = NS_PER_US;
 	while (clock_ns(CLOCK_MONOTONIC) < end && !c->is_closed) {
 		count_unacked(c, c->next, len);
 		if (c->unacked_bytes + len > c->credit) {
 			receive(c, 100);
 			continue;
 		}
-		if (frame_header_decode(&header, c->out.data))
-			return -1;
-		header.sequence = c->next++;
-		header.first_ns = header.last_ns = clock_ns(CLOCK_REALTIME);
-		frame_header_encode(c->out.data, &header);
-		if (tls_write(c->tls, c->out.data, len))
+		c->base_ns = clock_ns(CLOCK_REALTIME) - c->next * c->interval_ns;
+		put_frame(c, c->next++);
+		len = c->out.len;
+		if (write_out(c))
 			return -1;
 		receive(c, 0);
 	}
