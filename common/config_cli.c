@@ -165,22 +165,25 @@ static int refused(const struct config_program *program, char **argv, char *erro
 	return unknown_long(program, strncmp(text, "--", 2) == 0 ? text + 2 : text, error);
 }
 
+/* As many as there are: a shell's pattern may give thousands. */
 static int take_arguments(struct config *config, int argc, char **argv, char *error)
 {
-	const struct config_list rest = { .items = (const char **)(argv + optind),
-					  .count = (size_t)(argc - optind) };
-	char quoted[CONFIG_QUOTE_LEN], why[CONFIG_WHY_LEN];
-	int err;
+	struct config_list *arguments = &config->arguments;
+	char quoted[CONFIG_QUOTE_LEN];
 
-	if (rest.count && !config->program->positional) {
+	if (optind < argc && !config->program->positional) {
 		snprintf(error, CONFIG_ERROR_LEN, "unexpected argument %s",
-			 config_quote(rest.items[0], quoted));
+			 config_quote(argv[optind], quoted));
 		return -EINVAL;
 	}
-	err = config_list_join(config, &config->arguments, &rest, why);
-	if (err)
-		snprintf(error, CONFIG_ERROR_LEN, "arguments: %s", why);
-	return err;
+	arguments->items = calloc((size_t)(argc - optind) + 1, sizeof(*arguments->items));
+	if (config_own(config, arguments->items)) {
+		snprintf(error, CONFIG_ERROR_LEN, "out of memory");
+		return -ENOMEM;
+	}
+	for (int i = optind; i < argc; i++)
+		arguments->items[arguments->count++] = argv[i];
+	return 0;
 }
 
 static enum config_outcome parse(struct config *config, const struct getopt_tables *tables,

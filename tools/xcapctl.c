@@ -25,8 +25,8 @@ static const struct command {
 	  "What a running xcapd or xcap-aggregator reports." },
 	{ "maps", cmd_maps, INSTANCE | RUN_DIR, "maps [--json] [--bpffs DIR]",
 	  "Counters out of the kernel; no daemon is needed." },
-	{ "cat", cmd_cat, 0, "cat PATH...",
-	  "Frames of a store or of single journals as pcapng on standard output." },
+	{ "cat", cmd_cat, 0, "cat [--write FILE] [--format pcapng|pcap] [--replay] PATH...",
+	  "The packets of stores and journals as one capture, in order of time." },
 	{ "pki", cmd_pki, 0,
 	  "pki init DIR [--algorithm ALG] [--days N] [--force]\n"
 	  "  pki issue DIR agent NAME [--algorithm ALG] [--days N] [--force]\n"

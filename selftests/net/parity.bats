@@ -11,14 +11,24 @@ settings() {
 	"$XCAP_BIN/$1" --print-config | grep -oE '^(# )?[a-z_]+:' | tr -d '# :'
 }
 
+# help_texts PROGRAM: with those of its commands.
+help_texts() {
+	local command
+
+	"$XCAP_BIN/$1" --help
+	[ "$1" != xcapctl ] || for command in status maps cat pki; do
+		"$XCAP_BIN/xcapctl" "$command" --help
+	done
+}
+
 @test "short options are the same in --help and in the man page" {
 	local program
 
 	for program in xcapd xcap-aggregator xcapctl xcap-gen; do
-		diff <("$XCAP_BIN/$program" --help |
-			sed -nE 's/^ +(-[A-Za-z]), (--[a-z-]+).*/\1 \2/p' | sort) \
+		diff <(help_texts "$program" |
+			sed -nE 's/^ +(-[A-Za-z]), (--[a-z-]+).*/\1 \2/p' | sort -u) \
 			<(sed -nE 's/^\.It Fl ([A-Za-z]) , Fl Fl ([a-z-]+).*/-\1 --\2/p' \
-				"$MAN/$program.8" | grep -v -- '-j --json' | sort) ||
+				"$MAN/$program.8" | sort -u) ||
 			fail "^ $program: < in --help, > in the man page"
 	done
 }

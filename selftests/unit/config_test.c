@@ -49,7 +49,7 @@ static enum config_outcome run_program(struct config **ret, const struct config_
 	const int fds[] = { 1, 2 };
 	enum config_outcome outcome;
 	int saved[2], files[2], argc = 1;
-	char *argv[32] = { (char *)(uintptr_t) "prog" };
+	char *argv[2048] = { (char *)(uintptr_t) "prog" };
 
 	for (; words[argc - 1]; argc++)
 		argv[argc] = (char *)(uintptr_t)words[argc - 1];
@@ -111,6 +111,7 @@ static void positional_arguments(void **state)
 {
 	struct config_program takes_files = program;
 	const char *const words[] = { "a", "-f", "--", "-b", NULL };
+	const char *many[2000] = {};
 	struct config *config;
 	struct values v;
 
@@ -121,6 +122,11 @@ static void positional_arguments(void **state)
 	CHECK_EQ(config_arguments(config)->count, 2);
 	CHECK_STR(config_arguments(config)->items[0], "a");
 	CHECK_STR(config_arguments(config)->items[1], "-b");
+	config_destroy(config);
+	for (size_t i = 0; i < ARRAY_SIZE(many) - 1; i++)
+		many[i] = "a";
+	assert_int_equal(run_program(&config, &takes_files, &v, many), CONFIG_RUN);
+	CHECK_EQ(config_arguments(config)->count, ARRAY_SIZE(many) - 1);
 	config_destroy(config);
 }
 
