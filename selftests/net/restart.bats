@@ -36,7 +36,7 @@ settled() {
 }
 
 pins() {
-	find "$XCAP_BPFFS" -type f | wc -l
+	find "$XCAP_BPFFS/xcap" -type f | wc -l
 }
 
 @test "kill -9 of the aggregator under load: store and merged file have each packet once" {
