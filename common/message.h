@@ -55,8 +55,8 @@ enum loss_reason {
 };
 
 struct message_loss {
-	uint64_t from, to; /* sequences; `to` is also the frame's own number */
-	uint32_t reason;   /* enum loss_reason, or one that is not known here */
+	uint64_t from, to;		       /* sequences; `to` is also the frame's own number */
+	uint32_t reason;		       /* enum loss_reason, or one that is not known here */
 	uint64_t packets, wire_packets, bytes; /* sums of packet_count, wire_count and raw_len */
 };
 
