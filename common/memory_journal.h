@@ -134,6 +134,8 @@ bool memory_journal_drained(const struct memory_journal_reader *reader);
  */
 int memory_journal_shipper_create(struct memory_journal_reader **ret,
 				  struct memory_journal *journal) must_check;
+/* Length of the frame that next() would give; 0: none. */
+uint32_t memory_journal_peek(struct memory_journal_reader *shipper);
 /* The bytes of the frames given so far are not used any more. */
 void memory_journal_done(struct memory_journal_reader *shipper);
 /* The frame that began at start, or false if it was dropped or released. */

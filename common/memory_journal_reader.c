@@ -215,6 +215,19 @@ bool memory_journal_drained(const struct memory_journal_reader *reader)
 	return atomic_load(&reader->place) >> 1 == atomic_load(&reader->journal->head);
 }
 
+uint32_t memory_journal_peek(struct memory_journal_reader *shipper)
+{
+	struct memory_journal *journal = shipper->journal;
+	struct memory_journal_frame frame;
+
+	assert(shipper->ships);
+	shipper->walk = MAX(shipper->walk, atomic_load(&shipper->place) >> 1);
+	if (shipper->walk >= journal->state.head ||
+	    !journal_file_frame(&journal->file, shipper->walk, &frame))
+		return 0;
+	return frame.len;
+}
+
 void memory_journal_done(struct memory_journal_reader *shipper)
 {
 	assert(shipper->ships);
