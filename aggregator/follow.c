@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregator/log_budget.h"
 #include "common/log.h"
 
 /* Of one journal at a time, so that none runs far ahead of the others. */
@@ -17,7 +18,7 @@ struct member {
 	bool foreign; /* live in an output of replays, or the other way round */
 	bool in_merge;
 	bool connected; /* says the store */
-	bool is_away;	/* told to the merge */
+	bool is_away;	/* the merge was told so */
 	bool ended;
 	bool pending;	 /* in source.pending */
 	uint32_t number; /* in the merge */
@@ -46,6 +47,9 @@ struct follow {
 	struct merge *merge;
 	struct source *sources;
 	uint32_t source_count;
+	struct stream_id *ids; /* by their number in the merge */
+	uint32_t id_count;
+	struct log_budget left_out_budget;
 	struct store_stream_list changed;
 	bool has_key, failing, hold;
 	struct merge_key key; /* the last packet before the checkpoint */
@@ -60,7 +64,25 @@ static int load_frame(void *context, uint32_t journal, uint64_t position, uint8_
 	return journal_reader_load(follow->sources[journal].reader, position, buf);
 }
 
-static const struct merge_ops merge_ops = { .load = load_frame };
+static void left_out(void *context, uint32_t stream, bool is_left_out)
+{
+	struct follow *follow = context;
+	char name[STREAM_NAME_LEN];
+	uint64_t suppressed;
+
+	if (!log_budget_take(&follow->left_out_budget, follow->looked_ns, &suppressed))
+		return;
+	if (suppressed)
+		log_warning(0, "the merge left out or took back %" PRIu64 " more streams",
+			    suppressed);
+	stream_name(&follow->ids[stream], name);
+	if (is_left_out)
+		log_warning(0, "stream %s says nothing: the merge goes on without it", name);
+	else
+		log_info("stream %s is merged again", name);
+}
+
+static const struct merge_ops merge_ops = { .load = load_frame, .left_out = left_out };
 
 static struct member *member(struct source *source, uint32_t number)
 {
@@ -89,6 +111,22 @@ static void set_identity(struct member *member, const struct stream_id *id)
 	*member = (struct member){ .id = *id, .known = true, .pending = pending };
 }
 
+static int remember_id(struct follow *follow, uint32_t number, const struct stream_id *id)
+{
+	uint32_t count = MAX(number + 1, 2 * follow->id_count);
+	struct stream_id *ids;
+
+	if (number >= follow->id_count) {
+		ids = realloc(follow->ids, count * sizeof(*ids));
+		if (!ids)
+			return -ENOMEM;
+		follow->ids = ids;
+		follow->id_count = count;
+	}
+	follow->ids[number] = *id;
+	return 0;
+}
+
 static int join(struct source *source, struct member *member)
 {
 	int err;
@@ -100,6 +138,8 @@ static int join(struct source *source, struct member *member)
 		member->foreign = true;
 		return 0;
 	}
+	if (!err)
+		err = remember_id(source->follow, member->number, &member->id);
 	member->in_merge = !err;
 	return err;
 }
@@ -147,13 +187,11 @@ static void pass_on(struct source *source, struct member *m)
 
 	if (m->watermark_ns && !m->ended)
 		merge_watermark(follow->merge, m->number, m->watermark_ns, follow->clock);
-	if (m->connected)
-		m->is_away = false;
-	else if (!m->is_away && !m->ended) {
-		merge_stream_away(follow->merge, m->number, follow->clock);
-		m->is_away = true;
-		m->away_since = follow->clock;
-	}
+	if (m->connected != m->is_away || m->ended)
+		return;
+	merge_stream_away(follow->merge, m->number, follow->clock);
+	m->is_away = !m->connected;
+	m->away_since = follow->clock;
 }
 
 static void pass_on_pending(struct source *source)
@@ -432,6 +470,7 @@ void follow_close(struct follow *follow)
 		free(follow->sources[i].pending);
 	}
 	merge_destroy(follow->merge);
+	free(follow->ids);
 	free(follow->sources);
 	free(follow->changed.list);
 	free(follow);

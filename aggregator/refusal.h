@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "common/util.h"
+#include "aggregator/log_budget.h"
 
 #define REFUSALS(X)                         \
 	X(TOO_MANY, "too_many_connections") \
@@ -28,13 +28,11 @@ enum refusal {
 
 struct refusals {
 	uint64_t counts[REFUSAL_COUNT];
-	uint64_t refilled_ns; /* CLOCK_MONOTONIC */
-	uint64_t lines;	      /* that may still be logged */
-	uint64_t suppressed;
+	struct log_budget budget;
 };
 
 const char *refusal_name(enum refusal reason);
-/* Counts; logs "refused PEER: TEXT" if a line is left. */
+/* Counts; logs "refused PEER: TEXT" if there is a line left for it. */
 void refusal_count(struct refusals *refusals, uint64_t now_ns, enum refusal reason,
 		   const char *peer, const char *text);
 uint64_t refusals_get(const struct refusals *refusals, enum refusal reason);

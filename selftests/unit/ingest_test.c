@@ -35,9 +35,9 @@ static void refusals_bounded(void **state)
 	log_init(LOG_LEVEL_ERROR);
 	for (int i = 0; i < 100000; i++) {
 		now += NS_PER_MS;
-		before = refusals.suppressed;
+		before = refusals.budget.suppressed;
 		refusal_count(&refusals, now, REFUSAL_TLS, "peer", "text");
-		logged += refusals.suppressed <= before;
+		logged += refusals.budget.suppressed <= before;
 	}
 	CHECK_EQ(refusals_get(&refusals, REFUSAL_TLS), 100000);
 	CHECK_EQ(refusals_get(&refusals, REFUSAL_FRAME), 0);
