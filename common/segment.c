@@ -218,7 +218,8 @@ static int stream_get(struct cursor *c, struct segment_stream *ret)
 	cursor_get(c, stream.id.agent, agent_len);
 	cursor_skip(c, align_up(agent_len, 8) - agent_len);
 	stream.ranges = cursor_take(c, stream.range_count * sizeof(struct range));
-	if (!cursor_ok(c) || !agent_id_valid(stream.id.agent))
+	if (!cursor_ok(c) || strlen(stream.id.agent) != agent_len ||
+	    !agent_id_valid(stream.id.agent))
 		return -EBADMSG;
 	*ret = stream;
 	return 0;
