@@ -180,7 +180,7 @@ static void an_open_segment_is_allocated(void **state)
 {
 	struct names names;
 	struct fixture f;
-	char path[128];
+	char path[128], spare[128];
 	struct stat st;
 
 	(void)state;
@@ -192,7 +192,16 @@ static void an_open_segment_is_allocated(void **state)
 	CHECK_EQ(stat(path, &st), 0);
 	CHECK_EQ(st.st_size, MIB);
 	CHECK(st.st_blocks * 512 >= (blkcnt_t)MIB);
+	/* The next one is, too, when this is half full; what is not used is taken back. */
+	for (uint64_t i = 2; i < 20; i++)
+		append_waiting(&f, 0, i, 32 * KIB);
+	CHECK_EQ(journal_flush(f.journal), 0);
+	CHECK_EQ(segment_names(f.dir).count, 1);
+	snprintf(spare, sizeof(spare), "%s/spare", f.dir);
+	CHECK_EQ(stat(spare, &st), 0);
+	CHECK_EQ(st.st_size, MIB);
 	fixture_close(&f);
+	CHECK_EQ(stat(spare, &st), -1);
 	CHECK_EQ(stat(path, &st), 0);
 	CHECK_EQ(st.st_size, f.committed + 80);
 	fixture_release(&f);
