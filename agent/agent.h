@@ -66,7 +66,7 @@ struct agent_account {
 	uint64_t seen, self, other_direction, filtered;
 	uint64_t ring_full, too_long, no_memory, no_socket; /* in the programs */
 	/* Redirected into AF_XDP: no chunk in the fill ring, no room in the RX ring, no daemon. */
-	uint64_t rx_dropped, rx_ring_full, redirected_lost;
+	uint64_t fill_ring_empty, rx_dropped, rx_ring_full, redirected_lost;
 	uint64_t received; /* taken by the lanes */
 	uint64_t lost[LOSS_REASON_COUNT];
 	uint64_t pending;   /* in the journals and in the frames being built */

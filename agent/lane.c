@@ -562,6 +562,7 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 	}
 	pthread_mutex_init(&lane->stop_lock, NULL);
 	lane->config = *config;
+	publish_totals(lane);
 	*ret = lane;
 	return 0;
 fail:

@@ -50,6 +50,7 @@ static int make_xsks(struct agent *agent, struct source_list *list)
 				.xsk_map_fd = dataplane_xsk_map_fd(interface->attached),
 				.frame_count = MAX(UMEM_CHUNKS / queues, UMEM_CHUNKS_MIN),
 				.generic = interface->is_generic,
+				.handed = dataplane_queue_handed(interface->attached, queue),
 			};
 
 			err = source_xsk_create(&source, &config, error);

@@ -51,6 +51,7 @@ void agent_account(const struct agent *agent, struct agent_account *ret)
 		sum.bytes += get(&lane->bytes);
 		sum.pending += get(&lane->journal_packets) + get(&lane->open_packets);
 		sum.pending_ring_bytes += get(&lane->pending_bytes);
+		sum.fill_ring_empty += get(&lane->fill_ring_empty);
 		sum.rx_dropped += get(&lane->rx_dropped);
 		sum.rx_ring_full += get(&lane->rx_ring_full);
 		sum.redirected_lost += get(&lane->lost_redirected);
@@ -65,12 +66,32 @@ void agent_account(const struct agent *agent, struct agent_account *ret)
 	*ret = sum;
 }
 
+/* Why packets are lost before they are in a frame; the journal's reasons come after these. */
+static const struct drop_row {
+	const char *name;
+	size_t offset;
+} drop_rows[] = {
+	{ "ring_full", offsetof(struct agent_account, ring_full) },
+	{ "too_long", offsetof(struct agent_account, too_long) },
+	{ "no_memory", offsetof(struct agent_account, no_memory) },
+	{ "no_socket", offsetof(struct agent_account, no_socket) },
+	{ "fill_ring_empty", offsetof(struct agent_account, fill_ring_empty) },
+	{ "rx_dropped", offsetof(struct agent_account, rx_dropped) },
+	{ "rx_ring_full", offsetof(struct agent_account, rx_ring_full) },
+	{ "redirected_not_received", offsetof(struct agent_account, redirected_lost) },
+};
+
+static uint64_t drop_value(const struct agent_account *account, const struct drop_row *row)
+{
+	return *(const uint64_t *)((const char *)account + row->offset);
+}
+
 uint64_t agent_account_dropped(const struct agent_account *account)
 {
-	uint64_t dropped = account->ring_full + account->too_long + account->no_memory +
-			   account->no_socket + account->rx_dropped + account->rx_ring_full +
-			   account->redirected_lost;
+	uint64_t dropped = 0;
 
+	for (size_t i = 0; i < ARRAY_SIZE(drop_rows); i++)
+		dropped += drop_value(account, &drop_rows[i]);
 	for (int r = 0; r < LOSS_REASON_COUNT; r++)
 		dropped += account->lost[r];
 	return dropped;
@@ -133,13 +154,8 @@ void agent_print_summary(const struct agent *agent)
 					: account.received,
 		account.seen - account.self - account.other_direction - account.filtered,
 		agent_account_dropped(&account));
-	print_reason(account.ring_full, "ring_full");
-	print_reason(account.too_long, "too_long");
-	print_reason(account.no_memory, "no_memory");
-	print_reason(account.no_socket, "no_socket");
-	print_reason(account.rx_dropped, "fill_ring_empty");
-	print_reason(account.rx_ring_full, "rx_ring_full");
-	print_reason(account.redirected_lost, "redirected_not_received");
+	for (size_t i = 0; i < ARRAY_SIZE(drop_rows); i++)
+		print_reason(drop_value(&account, &drop_rows[i]), drop_rows[i].name);
 	for (uint32_t r = 0; r < LOSS_REASON_COUNT; r++)
 		print_reason(account.lost[r], loss_reason_name(r));
 }
@@ -222,12 +238,10 @@ static json_t *account_json(const struct agent *agent)
 	uint64_t known;
 
 	agent_account(agent, &a);
-	dropped =
-		json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "ring_full", (json_int_t)a.ring_full,
-			  "too_long", (json_int_t)a.too_long, "no_memory", (json_int_t)a.no_memory,
-			  "no_socket", (json_int_t)a.no_socket, "fill_ring_empty",
-			  (json_int_t)a.rx_dropped, "rx_ring_full", (json_int_t)a.rx_ring_full,
-			  "redirected_not_received", (json_int_t)a.redirected_lost);
+	dropped = json_object();
+	for (size_t i = 0; i < ARRAY_SIZE(drop_rows); i++)
+		json_object_set_new(dropped, drop_rows[i].name,
+				    count_json(drop_value(&a, &drop_rows[i])));
 	known = a.self + a.other_direction + a.filtered + agent_account_dropped(&a) + a.delivered +
 		a.pending;
 	for (uint32_t r = 0; r < LOSS_REASON_COUNT; r++)

@@ -110,19 +110,25 @@ is_complete() {
 			awk '/packets dropped/ { print $1 }')))"
 }
 
+# Of an instance that has no daemon: its interfaces, attached or not.
+attached() {
+	"$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --run-dir "$RUN_DIR" --json >"$BATS_TEST_TMPDIR/maps.json"
+	jq -r --arg name "$1" '.instances[] | select(.name == $name) | .interfaces[] |
+		"\(.name) \(.attached)"' "$BATS_TEST_TMPDIR/maps.json"
+}
+
 @test "kill -9 leaves the programs, --detach removes them, and other instances stay" {
 	two_hosts
 	start_agent one b -i wb -w "$BATS_TEST_TMPDIR/one.pcapng"
 	start_agent two b -i wb -w "$BATS_TEST_TMPDIR/two.pcapng"
 	stop one KILL || true
 	in_ns a ping -q -c 3 -i 0.2 10.1.0.2
-	equal "programs" "$(in_ns b bpftool net show dev wb | grep -c 'tcx/ingress')" 2
-	"$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --run-dir "$RUN_DIR" --instance one --json \
-		>"$BATS_TEST_TMPDIR/maps.json"
-	at_least "seen with no daemon" \
-		"$(jq '.. | .seen?.frames? // empty' "$BATS_TEST_TMPDIR/maps.json" | head -n 1)" 6
+	equal "instance one" "$(attached one)" "wb true"
+	at_least "seen with no daemon" "$(jq -r '.instances[] | select(.name == "one") |
+		.interfaces[0].counters.seen.frames' "$BATS_TEST_TMPDIR/maps.json")" 6
 	"$XCAP_BIN/xcapd" --detach --name one --bpffs "$XCAP_BPFFS" --run-dir "$RUN_DIR"
-	equal "programs" "$(in_ns b bpftool net show dev wb | grep -c 'tcx/ingress')" 1
+	equal "instance one" "$(attached one)" ""
+	equal "instance two" "$(attached two)" "wb true"
 	[ ! -e "$XCAP_BPFFS/xcap/one" ]
 	in_ns a ping -q -c 3 -i 0.2 10.1.0.2
 	stop two
