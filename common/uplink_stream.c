@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/uplink_internal.h"
 
-#define REFUSALS_MAX 3
+#define REFUSALS_MAX 3u
 
 static void release_acked(struct uplink *uplink)
 {
@@ -195,7 +195,7 @@ static void take_control(struct uplink *uplink, const uint8_t *payload, size_t l
 	}
 	if (message_hello_agree(&hello) < 0) {
 		snprintf(reason, sizeof(reason),
-			 "it (%s) speaks protocol versions %u to %u, this program %u: upgrade the "
+			 "it (%s) speaks protocol versions %u to %u, this program %d: upgrade the "
 			 "older of the two",
 			 hello.program, hello.version_min, hello.version_max, PROTOCOL_VERSION);
 		tls_client_close(uplink->client, -EPROTONOSUPPORT, reason);

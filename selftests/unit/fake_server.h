@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "common/addr.h"
 #include "common/message.h"
 #include "selftests/unit/journal_sample.h"
 #include "selftests/unit/tls_peers.h"
