@@ -192,20 +192,40 @@ static bool is_veth(const struct netdev *device)
 	return !strcmp(device->kind, "veth");
 }
 
+/* Their frames came through other devices, and the kernel took the tags out on the way. */
+static bool is_stacked(const struct netdev *device)
+{
+	static const char *const kinds[] = { "bridge", "bond",	 "team", "macvlan",    "macvtap",
+					     "ipvlan", "ipvtap", "hsr",	 "openvswitch" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (!strcmp(device->kind, kinds[i]))
+			return true;
+	}
+	return false;
+}
+
 int vlan_offload_off(const struct netdev *device, uint32_t *switched_off, char *error)
 {
 	struct vlan_job job = { .ifindex = device->ifindex };
 	int err;
 
+	if (is_stacked(device))
+		return explain_only(
+			error, -EOPNOTSUPP,
+			"refusing to tap %s: to XDP on a %s VLAN tags are lost (tap the "
+			"devices below it, or mirror; or --force)",
+			device->name, device->kind);
 	if (is_veth(device)) {
 		job.bits = PEER_FEATURES;
 		err = run_at_peer(device, &job);
 		if (err)
-			return explain(error, err,
-				       "cannot switch VLAN offload off at the other end of %s, "
-				       "so that tags would be lost (`ethtool -K PEER txvlan off "
-				       "tx-vlan-stag-hw-insert off` there, and --force here)",
-				       device->name);
+			return explain(
+				error, err,
+				"on %s VLAN tags would be lost: cannot switch VLAN offload off "
+				"at its other end (`ethtool -K PEER txvlan off "
+				"tx-vlan-stag-hw-insert off` there, and --force here)",
+				device->name);
 	} else {
 		job.bits = RX_FEATURES;
 		err = switch_features(&job);
