@@ -268,7 +268,9 @@ int journal_stream(struct journal *journal, const struct stream_id *id, uint32_t
 		return -EINVAL;
 	number = stream_table_find(&journal->streams, id);
 	if (number < 0)
-		return stream_table_add(&journal->streams, id, ret);
+		number = stream_table_add(&journal->streams, id);
+	if (number < 0)
+		return (int)number;
 	*ret = (uint32_t)number;
 	return 0;
 }

@@ -112,12 +112,14 @@ static int find_segment(int dir_fd, uint64_t position, uint64_t *first, uint64_t
 	size_t count, i;
 	int err;
 
+	*end = UINT64_MAX;
 	err = segment_list(dir_fd, &list, &count);
 	if (err)
 		return err;
 	for (i = count; i > 0 && list[i - 1] > position;)
 		i--;
-	*end = i < count ? list[i] : UINT64_MAX;
+	if (i < count)
+		*end = list[i];
 	if (i)
 		*first = list[i - 1];
 	free(list);

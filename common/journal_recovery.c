@@ -39,13 +39,13 @@ static int take_streams(struct scan *scan, const struct segment_record *record)
 	struct segment_streams streams;
 	struct segment_stream stream;
 	struct range range;
-	int n, err;
+	int err;
 
 	/* A body that checks out and yet makes no sense was written by a fault: leave it be. */
 	if (segment_streams_begin(&streams, record->body, record->body_len))
 		return 0;
 	err = stream_table_reserve(scan->streams, streams.next_stream);
-	while (!err && (n = segment_streams_next(&streams, &stream)) == 1) {
+	while (!err && segment_streams_next(&streams, &stream) == 1) {
 		err = stream_table_set(scan->streams, stream.number, &stream.id);
 		for (uint32_t i = 0; !err && i < stream.range_count; i++) {
 			range = segment_stream_range(&stream, i);
@@ -246,7 +246,7 @@ static int recover_segment(int dir_fd, const uint64_t *list, size_t i, size_t co
 	struct scan scan = { .streams = streams, .recovery = recovery };
 	struct segment_file file = SEGMENT_FILE_INIT;
 	bool is_last = i + 1 == count;
-	uint64_t size;
+	uint64_t size = 0;
 	int err;
 
 	err = segment_file_open(&file, dir_fd, list[i]);

@@ -45,12 +45,16 @@ int64_t stream_table_find(const struct stream_table *table, const struct stream_
 	return -ENOENT;
 }
 
-static int grow(struct stream_table *table)
+static int grow(struct stream_table *table, uint32_t count)
 {
-	uint32_t capacity = MAX(64u, 2 * table->capacity);
+	uint32_t capacity = MAX(64u, table->capacity);
 	struct stream_entry **list;
 	uint64_t *hashes;
 
+	if (count <= table->capacity)
+		return 0;
+	while (capacity < count)
+		capacity *= 2;
 	list = realloc(table->list, capacity * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
@@ -63,37 +67,33 @@ static int grow(struct stream_table *table)
 	return 0;
 }
 
-int stream_table_add(struct stream_table *table, const struct stream_id *id, uint32_t *ret)
+int64_t stream_table_add(struct stream_table *table, const struct stream_id *id)
 {
 	struct stream_entry *entry;
 	int err;
 
 	if (table->count == SEGMENT_STREAMS_MAX)
 		return -EMSGSIZE;
-	if (table->count == table->capacity) {
-		err = grow(table);
-		if (err)
-			return err;
-	}
+	err = grow(table, table->count + 1);
+	if (err)
+		return err;
 	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		return -ENOMEM;
 	entry->id = *id;
 	table->hashes[table->count] = id_hash(id);
 	table->list[table->count] = entry;
-	*ret = table->count++;
-	return 0;
+	return table->count++;
 }
 
 int stream_table_reserve(struct stream_table *table, uint32_t count)
 {
 	static const struct stream_id lost;
-	uint32_t number;
-	int err = 0;
+	int64_t number = grow(table, count);
 
-	while (!err && table->count < count)
-		err = stream_table_add(table, &lost, &number);
-	return err;
+	while (number >= 0 && table->count < count)
+		number = stream_table_add(table, &lost);
+	return number < 0 ? (int)number : 0;
 }
 
 int stream_table_set(struct stream_table *table, uint32_t number, const struct stream_id *id)

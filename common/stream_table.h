@@ -32,9 +32,8 @@ struct stream_table {
 void stream_table_release(struct stream_table *table);
 /* Its number, or -ENOENT. */
 int64_t stream_table_find(const struct stream_table *table, const struct stream_id *id) must_check;
-/* -EMSGSIZE: SEGMENT_STREAMS_MAX. */
-int stream_table_add(struct stream_table *table, const struct stream_id *id,
-		     uint32_t *ret) must_check;
+/* Its number, -ENOMEM, or -EMSGSIZE: SEGMENT_STREAMS_MAX. */
+int64_t stream_table_add(struct stream_table *table, const struct stream_id *id) must_check;
 
 /* All numbers below count are taken. */
 int stream_table_reserve(struct stream_table *table, uint32_t count) must_check;

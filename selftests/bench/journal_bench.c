@@ -145,8 +145,8 @@ int main(int argc, char **argv)
 	struct stream_id id = { .agent = "bench" };
 	struct journal_recovery recovery;
 	struct journal_stats stats;
+	static uint8_t frame[FRAME_LEN_MAX];
 	struct loop *loop;
-	uint8_t *frame;
 	int err;
 
 	if (argc < 2 || !streams || frame_len < FRAME_HEADER_LEN || frame_len > FRAME_LEN_MAX) {
@@ -155,9 +155,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	bench.dir = argv[1];
-	frame = calloc(1, frame_len);
-	if (!frame)
-		return 1;
 	if (loop_create(&loop, 64) || journal_open(&bench.journal, loop, &config, &recovery)) {
 		fprintf(stderr, "journal_bench: cannot open a journal in %s\n", bench.dir);
 		return 1;
@@ -194,6 +191,5 @@ int main(int argc, char **argv)
 	journal_close(bench.journal);
 	remove_segments(&bench, UINT64_MAX);
 	loop_destroy(loop);
-	free(frame);
 	return 0;
 }
