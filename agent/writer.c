@@ -198,6 +198,20 @@ static int write_merged(struct writer *writer)
 	return n;
 }
 
+/*
+ * When much is held back, it is for the input that is furthest behind: only that one is read on.
+ */
+static bool may_take(const struct writer *writer, const struct input *input)
+{
+	if (merge_stats(writer->merge)->bytes_held < HELD_BYTES_MAX)
+		return true;
+	for (unsigned int i = 0; i < writer->input_count; i++) {
+		if (writer->inputs[i].watermark_ns < input->watermark_ns)
+			return false;
+	}
+	return true;
+}
+
 /* Frames of one journal into the merge. True if there were any. */
 static bool take_frames(struct writer *writer, struct input *input, int *err)
 {
@@ -205,13 +219,13 @@ static bool take_frames(struct writer *writer, struct input *input, int *err)
 	struct memory_journal_frame frame;
 	bool any = false;
 
-	while (merge_stats(writer->merge)->bytes_held < HELD_BYTES_MAX &&
-	       memory_journal_next(input->reader, &frame)) {
+	while (may_take(writer, input) && memory_journal_next(input->reader, &frame)) {
 		*err = merge_frame(writer->merge, input->stream, 0, frame.offset, &frame.header,
 				   frame.data, frame.len, now, NULL);
 		if (*err)
 			return any;
 		memory_journal_release(input->reader, frame.offset);
+		input->watermark_ns = MAX(input->watermark_ns, frame.header.watermark_ns);
 		any = true;
 	}
 	/* It was read before the frames: it holds for all of them. */
