@@ -161,6 +161,7 @@ static void take_hello(struct greeting *greeting)
 		greeting->state = GREETING_OPEN;
 }
 
+/* Whether it may open this stream, its worker will judge. */
 static void take_open(struct greeting *greeting)
 {
 	const struct frame_header *header = &greeting->in.header;
@@ -177,13 +178,6 @@ static void take_open(struct greeting *greeting)
 		       peer_kind_name(tls), tls_peer_id(tls),
 		       header->type == FRAME_OPEN ? "an unreadable message"
 						  : frame_type_name(header->type));
-		return;
-	}
-	if (tls_peer_kind(tls) == TLS_PEER_AGENT &&
-	    strcmp(tls_peer_id(tls), greeting->open.id.agent) != 0) {
-		refuse(greeting, REFUSAL_IDENTITY,
-		       "the certificate is of agent %s, which may not open a stream of agent %s",
-		       tls_peer_id(tls), greeting->open.id.agent);
 		return;
 	}
 	greeting->stream = header->stream;
