@@ -377,6 +377,7 @@ static int set_up_loop(struct agent *agent)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP); /* the terminal is gone: end as tcpdump does */
 	sigaddset(&signals, SIGUSR1);
 	agent->counters.expired = counters_expired;
 	agent->stats.expired = stats_expired;
