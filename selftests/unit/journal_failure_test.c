@@ -130,6 +130,10 @@ static void errors_at_random_lose_and_double_nothing(void **state)
 	journal_close(f.journal);
 	fixture_open(&f);
 	CHECK_EQ(f.recovery.damaged_bytes, 0);
+	/* More than was acknowledged may be there, where the file could not be cut. */
+	CHECK(read_all(f.dir, 0, f.committed).frames >= reading.frames);
+	reading = read_all(f.dir, 0, f.committed);
+	CHECK_EQ(reading.damaged, 0);
 	for (s = 0; s < 4; s++) {
 		CHECK(journal_durable(f.journal, s)->count <= 1);
 		reading.frames -= ranges_max(journal_durable(f.journal, s));
@@ -189,6 +193,34 @@ static void fill_a_small_disk(const char *dir)
 	fixture_release(&f);
 }
 
+static void write_proc(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	(void)!write(fd, text, strlen(text));
+	close(fd);
+}
+
+/* A tmpfs that only this process sees; without root in a user namespace of its own. */
+static bool mount_small(const char *dir)
+{
+	uid_t uid = getuid();
+	gid_t gid = getgid();
+	char map[32];
+
+	if (unshare(uid ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS))
+		return false;
+	if (uid) {
+		write_proc("/proc/self/setgroups", "deny");
+		snprintf(map, sizeof(map), "0 %u 1", uid);
+		write_proc("/proc/self/uid_map", map);
+		snprintf(map, sizeof(map), "0 %u 1", gid);
+		write_proc("/proc/self/gid_map", map);
+	}
+	return !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("tmpfs", dir, "tmpfs", 0, "size=16m");
+}
+
 static void a_full_disk_is_reported_and_survived(void **state)
 {
 	char dir[] = "/tmp/journal-disk-XXXXXX";
@@ -199,9 +231,7 @@ static void a_full_disk_is_reported_and_survived(void **state)
 	assert_non_null(mkdtemp(dir));
 	pid = fork();
 	if (pid == 0) {
-		if (unshare(getuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) ||
-		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount("tmpfs", dir, "tmpfs", 0, "size=16m"))
+		if (!mount_small(dir))
 			_exit(77);
 		fill_a_small_disk(dir);
 		_exit(check_failures ? 1 : 0);
