@@ -10,8 +10,8 @@
 #include "common/log.h"
 
 #define QUEUES_PER_LANE 4
-#define UMEM_CHUNKS 8192 /* of all queues of an interface */
-#define UMEM_CHUNKS_MIN 2048
+#define UMEM_BYTES (32 * MIB) /* of all queues of an interface */
+#define UMEM_BYTES_MIN (8 * MIB)
 
 /* Sources of all lanes, before they are dealt out. */
 struct source_list {
@@ -48,7 +48,7 @@ static int make_xsks(struct agent *agent, struct source_list *list)
 				.ifindex = interface->ifindex,
 				.queue = queue,
 				.xsk_map_fd = dataplane_xsk_map_fd(interface->attached),
-				.frame_count = MAX(UMEM_CHUNKS / queues, UMEM_CHUNKS_MIN),
+				.memory_bytes = MAX(UMEM_BYTES / queues, UMEM_BYTES_MIN),
 				.generic = interface->is_generic,
 				.handed = dataplane_queue_handed(interface->attached, queue),
 			};

@@ -79,7 +79,7 @@ struct source_xsk_config {
 	const char *ifname;
 	unsigned int ifindex, queue;
 	int xsk_map_fd;
-	uint32_t frame_count; /* chunks of UMEM; 0: 8192 */
+	uint64_t memory_bytes; /* of UMEM; 0: 32 MiB */
 	bool generic;	      /* bind in copy mode */
 	uint64_t handed;      /* dataplane_queue_handed() before: what earlier sockets should have got */
 };

@@ -23,11 +23,11 @@
 #include "bpf/explain.h"
 #include "bpf/xcap_abi.h"
 
-#define CHUNKS_DEFAULT 8192
-#define RX_RING_SIZE 4096
+#define MEMORY_DEFAULT (32 * MIB)
 #define ASSEMBLY_LEN (1 * MIB) /* of frames put together, per pass */
-/* What fits into one chunk behind the kernel's headroom. */
-#define CHUNK_ROOM (UMEM_CHUNK_LEN - 256)
+#define CHUNK_LEN_SMALL 2048   /* twice as many of them where the device's frames fit */
+/* Ethernet header and stacked tags in front of what the MTU counts. */
+#define LINK_HEADER_LEN 32
 /* Sockets of a daemon that was killed are gone within moments. */
 #define BUSY_RETRIES 100
 #define BUSY_WAIT_MS 20
@@ -60,7 +60,7 @@ static const struct xdp_desc *descriptor(const struct source_xsk *xsk, uint32_t 
 /* Look what has come: descriptors are borrowed with their chunks. */
 static void look(struct source_xsk *xsk)
 {
-	uint32_t at, count = xsk_ring_cons__peek(&xsk->rx, RX_RING_SIZE, &at);
+	uint32_t at, count = xsk_ring_cons__peek(&xsk->rx, xsk->umem->chunk_count, &at);
 
 	if (!count)
 		return;
@@ -212,7 +212,7 @@ static void xsk_stats(const struct source *source, struct source_stats *ret)
 	for (uint32_t i = xsk->taken; i < xsk->available; i++)
 		ret->pending_bytes += descriptor(xsk, i)->len;
 	/* On a copy of the ring: nothing is consumed. */
-	count = xsk_ring_cons__peek(&rx, RX_RING_SIZE, &at);
+	count = xsk_ring_cons__peek(&rx, xsk->umem->chunk_count, &at);
 	for (uint32_t i = 0; i < count; i++)
 		ret->pending_bytes += xsk_ring_cons__rx_desc(&rx, at + i)->len;
 }
@@ -239,26 +239,40 @@ static const struct source_ops xsk_ops = {
 	.destroy = xsk_destroy,
 };
 
-/* Frames of this device may be larger than a chunk. */
-static bool needs_several_chunks(const struct source_xsk_config *config)
+/* Largest frame of the device; a guess on the safe side if it does not tell. */
+static uint32_t frame_len_max(const struct source_xsk_config *config)
 {
 	struct ifreq request = {};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool large = true;
+	uint32_t len = UMEM_CHUNK_LEN_MAX;
 
 	if (fd < 0)
-		return true;
+		return len;
 	strncpy(request.ifr_name, config->ifname, sizeof(request.ifr_name) - 1);
 	if (ioctl(fd, SIOCGIFMTU, &request) == 0)
-		large = request.ifr_mtu + 32 > CHUNK_ROOM;
+		len = (uint32_t)request.ifr_mtu + LINK_HEADER_LEN;
 	close(fd);
-	return large;
+	return len;
+}
+
+static int make_umem(struct source_xsk *xsk)
+{
+	uint64_t memory = xsk->config.memory_bytes ? xsk->config.memory_bytes : MEMORY_DEFAULT;
+	uint32_t len = frame_len_max(&xsk->config) <= CHUNK_LEN_SMALL - UMEM_HEADROOM
+			       ? CHUNK_LEN_SMALL
+			       : UMEM_CHUNK_LEN_MAX;
+	uint32_t count = 1;
+
+	while ((uint64_t)2 * count * len <= memory)
+		count *= 2;
+	return umem_create(&xsk->umem, count, len);
 }
 
 static int bind_socket(struct source_xsk *xsk, uint16_t flags)
 {
 	const struct xsk_socket_config config = {
-		.rx_size = RX_RING_SIZE,
+		/* As deep as there are chunks: only a lack of those loses a packet. */
+		.rx_size = xsk->umem->chunk_count,
 		.tx_size = 0,
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
 		.bind_flags = flags | XDP_USE_NEED_WAKEUP,
@@ -284,7 +298,7 @@ static int bind_best(struct source_xsk *xsk)
 		XDP_COPY | COMPAT_XDP_USE_SG,
 		XDP_COPY,
 	};
-	bool large = needs_several_chunks(&xsk->config);
+	bool large = frame_len_max(&xsk->config) > xsk->umem->chunk_len - UMEM_HEADROOM;
 	int err = -EOPNOTSUPP;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
@@ -311,8 +325,7 @@ int source_xsk_create(struct source **ret, const struct source_xsk_config *confi
 	xsk->config = *config;
 	xsk->assembly = malloc(ASSEMBLY_LEN);
 	if (xsk->assembly)
-		err = umem_create(&xsk->umem,
-				  config->frame_count ? config->frame_count : CHUNKS_DEFAULT);
+		err = make_umem(xsk);
 	if (err) {
 		explain(error, err, "cannot make the frame memory of %s queue %u", config->ifname,
 			config->queue);

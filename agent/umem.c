@@ -13,18 +13,17 @@ static void move(struct umem *umem, enum umem_place from, enum umem_place to, ui
 	umem->places[to] += count;
 }
 
-int umem_create(struct umem **ret, uint32_t chunk_count)
+int umem_create(struct umem **ret, uint32_t chunk_count, uint32_t chunk_len)
 {
 	const struct xsk_umem_config config = {
 		/* As long as there are chunks: all of them fit. */
 		.fill_size = chunk_count,
 		.comp_size = XSK_RING_CONS__DEFAULT_NUM_DESCS,
-		.frame_size = UMEM_CHUNK_LEN,
-		/* The kernel leaves 256 bytes in front of a packet: our metadata is there. */
+		.frame_size = chunk_len,
 		.frame_headroom = 0,
 	};
 	struct umem *umem = calloc(1, sizeof(*umem));
-	size_t size = (size_t)chunk_count * UMEM_CHUNK_LEN;
+	size_t size = (size_t)chunk_count * chunk_len;
 	int err;
 
 	if (!umem)
@@ -36,6 +35,7 @@ int umem_create(struct umem **ret, uint32_t chunk_count)
 		goto fail;
 	}
 	umem->chunk_count = chunk_count;
+	umem->chunk_len = chunk_len;
 	umem->free = calloc(chunk_count, sizeof(*umem->free));
 	if (!umem->free) {
 		err = -ENOMEM;
@@ -46,7 +46,7 @@ int umem_create(struct umem **ret, uint32_t chunk_count)
 	if (err)
 		goto fail;
 	for (uint32_t i = 0; i < chunk_count; i++)
-		umem->free[i] = (uint64_t)(chunk_count - 1 - i) * UMEM_CHUNK_LEN;
+		umem->free[i] = (uint64_t)(chunk_count - 1 - i) * chunk_len;
 	umem->places[UMEM_FREE] = chunk_count;
 	*ret = umem;
 	return 0;
@@ -62,7 +62,7 @@ void umem_destroy(struct umem *umem)
 	if (umem->xsk)
 		(void)xsk_umem__delete(umem->xsk);
 	if (umem->memory)
-		munmap(umem->memory, (size_t)umem->chunk_count * UMEM_CHUNK_LEN);
+		munmap(umem->memory, (size_t)umem->chunk_count * umem->chunk_len);
 	free(umem->free);
 	free(umem);
 }
@@ -83,12 +83,12 @@ void umem_refill(struct umem *umem)
 
 void umem_borrow(struct umem *umem, uint64_t address)
 {
-	assert(address / UMEM_CHUNK_LEN < umem->chunk_count);
+	assert(address / umem->chunk_len < umem->chunk_count);
 	move(umem, UMEM_FILL, UMEM_BORROWED, 1);
 }
 
 void umem_give_back(struct umem *umem, uint64_t address)
 {
-	umem->free[umem->places[UMEM_FREE]] = address & ~(uint64_t)(UMEM_CHUNK_LEN - 1);
+	umem->free[umem->places[UMEM_FREE]] = address & ~(uint64_t)(umem->chunk_len - 1);
 	move(umem, UMEM_BORROWED, UMEM_FREE, 1);
 }

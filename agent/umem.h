@@ -10,7 +10,9 @@
 
 #include "common/util.h"
 
-#define UMEM_CHUNK_LEN 4096
+#define UMEM_CHUNK_LEN_MAX 4096 /* a page: the kernel takes no larger ones */
+/* The kernel leaves so much in front of a packet (XDP_PACKET_HEADROOM): our metadata is there. */
+#define UMEM_HEADROOM 256
 
 enum umem_place { UMEM_FREE, UMEM_FILL, UMEM_BORROWED, UMEM_PLACE_COUNT };
 
@@ -20,12 +22,12 @@ struct umem {
 	struct xsk_ring_cons completion; /* unused: nothing is sent */
 	uint8_t *memory;
 	uint64_t *free; /* stack of chunks, by address */
-	uint32_t chunk_count;
+	uint32_t chunk_count, chunk_len;
 	uint32_t places[UMEM_PLACE_COUNT]; /* chunks in each */
 };
 
-/* chunk_count: a power of two. */
-int umem_create(struct umem **ret, uint32_t chunk_count) must_check;
+/* Powers of two. */
+int umem_create(struct umem **ret, uint32_t chunk_count, uint32_t chunk_len) must_check;
 /* After its socket. */
 void umem_destroy(struct umem *umem);
 /* Free chunks go to the kernel. */

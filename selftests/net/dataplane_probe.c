@@ -170,7 +170,7 @@ static int add_queues(struct probe *probe, struct dataplane_interface *interface
 			.ifindex = dataplane_interface_index(interface),
 			.queue = queue,
 			.xsk_map_fd = dataplane_xsk_map_fd(interface),
-			.frame_count = probe->frame_count,
+			.memory_bytes = probe->frame_count * 2 * KIB, /* chunks of 2 KiB */
 			.generic = dataplane_is_generic(interface),
 			.handed = dataplane_queue_handed(interface, queue),
 		};
