@@ -54,7 +54,7 @@ contents() {
 
 	for file in "$@"; do
 		tshark -n -r "$file" -T fields -e data.data
-	done | xxd -r -p | tr '\0' '\n' | grep . | sort
+	done | perl -lne 'print pack("H*", $_) =~ s/\0.*//r' | sort
 }
 
 # expected AGENT FIRST LAST PACKETS: the same for frames FIRST to LAST.
@@ -269,6 +269,73 @@ b_goes_on() {
 	equal main "$(packets "$BATS_TEST_TMPDIR/merged.pcapng")" 50
 	equal late "$(packets "$BATS_TEST_TMPDIR/merged.late.pcapng")" 20
 	equal raw "$(packets "$BATS_TEST_TMPDIR/merged.linktype101.pcapng")" 10
+}
+
+@test "late packets of before a crash are in one of the files, and only once" {
+	local now=$(($(date +%s) * 1000000000))
+
+	start_aggregator - -w "$BATS_TEST_TMPDIR/merged.pcapng"
+	OPTIONS="--base $now" client a up frames=5 acked bye acked
+	OPTIONS="--base $((now - 3000000000))" client b up frames=2 acked bye acked
+	wait_for 1 status_is .reader.late_packets 20
+	equal "checkpoints: at the start, and for the new file" \
+		"$(status aggregator .reader.checkpoints)" 2
+	stop aggregator KILL || true
+	start_aggregator - -w "$BATS_TEST_TMPDIR/merged.pcapng"
+	wait_for 5 status_is ".reader.packets + .reader.late_packets" 70
+	stop aggregator
+	in_time_order "$BATS_TEST_TMPDIR/merged.pcapng"
+	{
+		expected a 1 5 10
+		expected b 1 2 10
+	} | sort >"$BATS_TEST_TMPDIR/expected"
+	contents "$BATS_TEST_TMPDIR"/merged*.pcapng | cmp - "$BATS_TEST_TMPDIR/expected"
+}
+
+@test "what is older than the file's last packet is late after a restart too" {
+	local now=$(($(date +%s) * 1000000000))
+
+	start_aggregator - -w "$BATS_TEST_TMPDIR/merged.pcapng"
+	OPTIONS="--base $now" client a up frames=5 acked bye acked
+	wait_for 5 status_is .reader.packets 50
+	stop aggregator
+	start_aggregator - -w "$BATS_TEST_TMPDIR/merged.pcapng"
+	OPTIONS="--base $((now - 3000000000))" client b up frames=2 acked bye acked
+	wait_for 5 status_is .reader.late_packets 20
+	stop aggregator
+	in_time_order "$BATS_TEST_TMPDIR/merged.pcapng"
+	equal packets "$(packets "$BATS_TEST_TMPDIR/merged.pcapng")" 50
+}
+
+@test "an agent that falls silent holds up the others for merge-wait only" {
+	start_aggregator - -w "$BATS_TEST_TMPDIR/merged.pcapng" --merge-wait 1s
+	client_in_background b b up mark pause=20000
+	wait_for 5 status_is .connections 1
+	wait_for 5 status_is .reader.streams 1
+	client a up frames=5 acked bye acked
+	sleep 0.5
+	[ "$(status aggregator .reader.packets)" -lt 50 ]
+	wait_for 3 status_is .reader.packets 50
+	equal "left out" "$(status aggregator .reader.streams_left_out)" 1
+	logged aggregator "stream b/0@01000000 says nothing: the merge goes on without it"
+	stop aggregator
+}
+
+@test "another aggregator may relay streams of any agent" {
+	start_aggregator -
+	OPTIONS="--agent a" run -0 client aggregator up frames=2 acked
+	equal packets "$(of_stream a .packets)" 20
+}
+
+@test "without io_uring it ends with 69 and names the cause" {
+	local -a TLS
+
+	requires strace
+	tls_options aggregator
+	run -69 strace -f -o /dev/null -e inject=io_uring_setup:error=EPERM \
+		"$XCAP_BIN/xcap-aggregator" "${TLS[@]}" --listen 127.0.0.1:0 --run-dir "$RUN_DIR" \
+		--store "$BATS_TEST_TMPDIR/store"
+	[[ $output == *"kernel.io_uring_disabled"* ]]
 }
 
 @test "standard output is a live capture, and ends with its reader" {
