@@ -19,8 +19,8 @@
 struct source;
 
 struct source_packet {
-	uint64_t time_ns;     /* CLOCK_MONOTONIC; UTC if the source is_replay */
-	const uint8_t *data;  /* valid until give_back() */
+	uint64_t time_ns;    /* CLOCK_MONOTONIC; UTC if the source is_replay */
+	const uint8_t *data; /* valid until give_back() */
 	uint32_t captured_len, original_len;
 	uint32_t wire_packets; /* at least 1 */
 	uint32_t interface;    /* ifindex, or what describe() takes */
@@ -30,12 +30,12 @@ struct source_packet {
 };
 
 struct source_stats {
-	uint64_t received;	   /* packets taken since the position's beginning */
+	uint64_t received; /* packets taken since the position's beginning */
 	/* tap, of this socket, disjoint: no chunk for a frame, no room in the RX ring, other */
 	uint64_t fill_ring_empty, rx_ring_full, rx_dropped;
-	uint64_t rx_invalid;	   /* tap: chunks that the kernel refused (a bug) */
-	uint64_t lost_redirected;  /* tap: redirected, never received: the daemon was gone */
-	uint64_t pending_bytes;	   /* in the ring */
+	uint64_t rx_invalid;	  /* tap: chunks that the kernel refused (a bug) */
+	uint64_t lost_redirected; /* tap: redirected, never received: the daemon was gone */
+	uint64_t pending_bytes;	  /* in the ring */
 };
 
 struct source_ops {
@@ -80,8 +80,8 @@ struct source_xsk_config {
 	unsigned int ifindex, queue;
 	int xsk_map_fd;
 	uint64_t memory_bytes; /* of UMEM; 0: 32 MiB */
-	bool generic;	      /* bind in copy mode */
-	uint64_t handed;      /* dataplane_queue_handed() before: what earlier sockets should have got */
+	bool generic;	       /* bind in copy mode */
+	uint64_t handed; /* dataplane_queue_handed() before: what earlier sockets should have got */
 };
 /*
  * Registers itself in the map. error: DATAPLANE_ERROR_LEN bytes. Its position is the number of

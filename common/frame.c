@@ -10,10 +10,10 @@
 #define HEADER_CRC_OFFSET 76
 
 static const char *const type_names[] = {
-	[FRAME_PACKETS] = "packets", [FRAME_FLOWS] = "flows",	  [FRAME_MARK] = "mark",
-	[FRAME_LOSS] = "loss",	     [FRAME_CLOCK] = "clock",	  [FRAME_STATS] = "stats",
-	[FRAME_CONTROL] = "control", [FRAME_EVENT] = "event",	  [FRAME_OPEN] = "open",
-	[FRAME_BYE] = "bye",	     [FRAME_ACK] = "ack",	  [FRAME_NACK] = "nack",
+	[FRAME_PACKETS] = "packets", [FRAME_FLOWS] = "flows", [FRAME_MARK] = "mark",
+	[FRAME_LOSS] = "loss",	     [FRAME_CLOCK] = "clock", [FRAME_STATS] = "stats",
+	[FRAME_CONTROL] = "control", [FRAME_EVENT] = "event", [FRAME_OPEN] = "open",
+	[FRAME_BYE] = "bye",	     [FRAME_ACK] = "ack",     [FRAME_NACK] = "nack",
 };
 
 void frame_header_encode(uint8_t *out, const struct frame_header *header)
@@ -97,6 +97,6 @@ const char *frame_type_name(uint8_t type)
 
 bool frame_type_is_sequenced(uint8_t type)
 {
-	return type != FRAME_MARK && type != FRAME_OPEN && type != FRAME_ACK && type != FRAME_NACK &&
-	       type != FRAME_CONTROL;
+	return type != FRAME_MARK && type != FRAME_OPEN && type != FRAME_ACK &&
+	       type != FRAME_NACK && type != FRAME_CONTROL;
 }

@@ -20,41 +20,41 @@ enum frame_type {
 	FRAME_PACKETS = 1, /* pcapng blocks: IDBs, then EPBs */
 	FRAME_FLOWS,	   /* IPFIX messages */
 	FRAME_MARK,	   /* watermark of an idle stream; neither sequenced nor stored */
-	FRAME_LOSS,	   /* these sequences will never come; its own sequence is the last of them */
-	FRAME_CLOCK,	   /* step of the clock */
-	FRAME_STATS,	   /* JSON */
-	FRAME_CONTROL,	   /* JSON; HELLO is its first */
-	FRAME_EVENT,	   /* JSON */
-	FRAME_OPEN,	   /* JSON: bind a stream number to a stream */
-	FRAME_BYE,	   /* the stream ends: sequenced and stored, so that readers see it too */
-	FRAME_ACK,	   /* durable sequence ranges, credit */
-	FRAME_NACK,	   /* this sequence is refused */
+	FRAME_LOSS,    /* these sequences will never come; its own sequence is the last of them */
+	FRAME_CLOCK,   /* step of the clock */
+	FRAME_STATS,   /* JSON */
+	FRAME_CONTROL, /* JSON; HELLO is its first */
+	FRAME_EVENT,   /* JSON */
+	FRAME_OPEN,    /* JSON: bind a stream number to a stream */
+	FRAME_BYE,     /* the stream ends: sequenced and stored, so that readers see it too */
+	FRAME_ACK,     /* durable sequence ranges, credit */
+	FRAME_NACK,    /* this sequence is refused */
 };
 
 enum frame_flags {
-	FRAME_F_CRITICAL = 1 << 0,	/* a receiver that does not know the type must refuse it */
-	FRAME_F_ZSTD = 1 << 1,		/* payload compression; at most one of the two */
+	FRAME_F_CRITICAL = 1 << 0, /* a receiver that does not know the type must refuse it */
+	FRAME_F_ZSTD = 1 << 1,	   /* payload compression; at most one of the two */
 	FRAME_F_LZ4 = 1 << 2,
-	FRAME_F_CLOCK_STEP = 1 << 3,	/* the UTC offset differs by a step from the frame before */
-	FRAME_F_LATE = 1 << 4,		/* holds packets older than ones before them in the stream */
-	FRAME_F_REPLAY = 1 << 5,	/* recorded times: never merged with live streams */
+	FRAME_F_CLOCK_STEP = 1 << 3, /* the UTC offset differs by a step from the frame before */
+	FRAME_F_LATE = 1 << 4,	     /* holds packets older than ones before them in the stream */
+	FRAME_F_REPLAY = 1 << 5,     /* recorded times: never merged with live streams */
 };
 
 /* In host byte order. Times are nanoseconds of UTC since 1970. */
 struct frame_header {
 	uint8_t type; /* enum frame_type, or one that is not known here */
 	uint32_t flags;
-	uint32_t stream;	/* number bound by OPEN on this connection; 0: the connection itself */
-	uint64_t sequence;	/* 1, 2, ... per stream; 0: not sequenced */
-	uint32_t stored_len;	/* payload bytes that follow the header, 0 .. FRAME_PAYLOAD_MAX */
-	uint32_t raw_len;	/* the same before compression, 0 .. FRAME_PAYLOAD_MAX */
-	uint32_t packet_count;	/* packets in the payload */
-	uint32_t wire_count;	/* packets they were on the wire (GSO super-packets counted out) */
-	uint64_t first_ns;	/* earliest and latest time of a packet; 0 where there is none */
+	uint32_t stream;     /* number bound by OPEN on this connection; 0: the connection itself */
+	uint64_t sequence;   /* 1, 2, ... per stream; 0: not sequenced */
+	uint32_t stored_len; /* payload bytes that follow the header, 0 .. FRAME_PAYLOAD_MAX */
+	uint32_t raw_len;    /* the same before compression, 0 .. FRAME_PAYLOAD_MAX */
+	uint32_t packet_count; /* packets in the payload */
+	uint32_t wire_count;   /* packets they were on the wire (GSO super-packets counted out) */
+	uint64_t first_ns;     /* earliest and latest time of a packet; 0 where there is none */
 	uint64_t last_ns;
-	uint64_t watermark_ns;	/* nothing older will follow on this stream; 0: nothing known */
-	int64_t utc_offset_ns;	/* UTC - CLOCK_MONOTONIC in force for these packets */
-	uint32_t payload_crc;	/* CRC-32C of the stored payload */
+	uint64_t watermark_ns; /* nothing older will follow on this stream; 0: nothing known */
+	int64_t utc_offset_ns; /* UTC - CLOCK_MONOTONIC in force for these packets */
+	uint32_t payload_crc;  /* CRC-32C of the stored payload */
 };
 
 /* The header with its own CRC, into FRAME_HEADER_LEN bytes. */

@@ -85,8 +85,8 @@ int log_line(enum log_level level, int err, const char *format, ...)
 	if (err < 0)
 		snprintf(reason, sizeof(reason), ": %s", strerrordesc_np(-err) ?: "unknown error");
 	if (to_journald) {
-		n = snprintf(line, sizeof(line), "<%c>level=%s msg=\"%s%s\"\n", level_priority[level],
-			     level_names[level], quoted, reason);
+		n = snprintf(line, sizeof(line), "<%c>level=%s msg=\"%s%s\"\n",
+			     level_priority[level], level_names[level], quoted, reason);
 	} else {
 		clock_gettime(CLOCK_REALTIME, &now);
 		gmtime_r(&now.tv_sec, &tm);

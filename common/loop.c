@@ -23,7 +23,8 @@ int loop_create(struct loop **ret, unsigned int entries)
 {
 	/* CQ_NODROP keeps completions beyond the queue's size; 4 times gives bursts room. */
 	struct io_uring_params params = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_CQSIZE,
 		.cq_entries = 4 * entries,
 	};
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -64,7 +65,8 @@ const char *loop_unavailable(int err)
 		       "io_uring_setup, io_uring_enter and io_uring_register in the profile";
 	case EPERM:
 	case EACCES:
-		return "io_uring is not permitted: see `sysctl kernel.io_uring_disabled` (2 forbids it "
+		return "io_uring is not permitted: see `sysctl kernel.io_uring_disabled` (2 "
+		       "forbids it "
 		       "to all, 1 to all but the group kernel.io_uring_group) or the container's "
 		       "seccomp profile";
 	case ENOMEM:
@@ -228,7 +230,7 @@ int loop_turn(struct loop *loop, bool wait)
 	if (err && err != -ETIME && err != -EINTR && err != -EAGAIN && err != -EBUSY)
 		loop_fail(loop, err);
 	loop->now = clock_ns(CLOCK_MONOTONIC);
-	io_uring_for_each_cqe(&loop->ring, head, cqe) {
+	io_uring_for_each_cqe (&loop->ring, head, cqe) {
 		count++;
 		op = io_uring_cqe_get_data(cqe);
 		if (op)
@@ -347,7 +349,9 @@ int loop_signal_init(struct loop_signal *sig, struct loop *loop, const sigset_t 
 	fd = signalfd(-1, set, SFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	*sig = (struct loop_signal){ .op.done = signal_done, .caught = caught, .loop = loop, .fd = fd };
+	*sig = (struct loop_signal){
+		.op.done = signal_done, .caught = caught, .loop = loop, .fd = fd
+	};
 	signal_arm(sig);
 	return 0;
 }

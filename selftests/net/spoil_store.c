@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * spoil_store STORE N: overwrite every Nth frame in the segments of a store (its header and payload,
- * with zeros), as a disk with bad sectors might. Frames are found by their magic and a header that
- * checks out.
+ * spoil_store STORE N: overwrite every Nth frame in the segments of a store (its header and
+ * payload, with zeros), as a disk with bad sectors might. Frames are found by their magic and a
+ * header that checks out.
  */
 #include <dirent.h>
 #include <stdio.h>

@@ -33,8 +33,9 @@ int main(int argc, char **argv)
 	snprintf(name, sizeof(name), "foreign_%s", argv[3]);
 	program = bpf_object__find_program_by_name(skel->obj, name);
 	link = program ? bpf_link_create(bpf_program__fd(program), (int)if_nametoindex(argv[1]),
-					 strcmp(argv[2], "ingress") ? TCX_EGRESS : TCX_INGRESS, NULL) :
-			 -1;
+					 strcmp(argv[2], "ingress") ? TCX_EGRESS : TCX_INGRESS,
+					 NULL)
+		       : -1;
 	if (link < 0) {
 		perror("tcx_foreign: cannot attach");
 		return 1;

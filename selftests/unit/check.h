@@ -20,17 +20,17 @@
 static int check_failures;
 static const char *check_case;
 
-#define FOR_EACH_CASE(c, cases)                                                                    \
-	for (__typeof__(&(cases)[0]) c = (cases);                                                  \
+#define FOR_EACH_CASE(c, cases)                   \
+	for (__typeof__(&(cases)[0]) c = (cases); \
 	     c < (cases) + ARRAY_SIZE(cases) && (check_case = c->name, 1); c++)
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			check_failures++;                                                          \
-			print_error("%s:%d: %s: not true: %s\n", __FILE__, __LINE__,               \
-				    check_case ? check_case : __func__, #condition);               \
-		}                                                                                  \
+#define CHECK(condition)                                                             \
+	do {                                                                         \
+		if (!(condition)) {                                                  \
+			check_failures++;                                            \
+			print_error("%s:%d: %s: not true: %s\n", __FILE__, __LINE__, \
+				    check_case ? check_case : __func__, #condition); \
+		}                                                                    \
 	} while (0)
 
 #define CHECK_EQ(a, b)                                                                             \
@@ -44,14 +44,14 @@ static const char *check_case;
 		}                                                                                  \
 	} while (0)
 
-#define CHECK_STR(a, b)                                                                            \
-	do {                                                                                       \
-		const char *check_a = (a), *check_b = (b);                                         \
-		if (strcmp(check_a, check_b) != 0) {                                               \
-			check_failures++;                                                          \
-			print_error("%s:%d: %s: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__,   \
-				    check_case ? check_case : __func__, #a, check_a, check_b);     \
-		}                                                                                  \
+#define CHECK_STR(a, b)                                                                          \
+	do {                                                                                     \
+		const char *check_a = (a), *check_b = (b);                                       \
+		if (strcmp(check_a, check_b) != 0) {                                             \
+			check_failures++;                                                        \
+			print_error("%s:%d: %s: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__, \
+				    check_case ? check_case : __func__, #a, check_a, check_b);   \
+		}                                                                                \
 	} while (0)
 
 static inline int check_begin(void **state)
