@@ -41,12 +41,16 @@ static void crc_vectors(void **state)
 static void round_trip(void **state)
 {
 	struct frame_header in = sample, out;
-	uint8_t bytes[FRAME_HEADER_LEN];
+	uint8_t bytes[FRAME_HEADER_LEN], again[FRAME_HEADER_LEN];
 
 	(void)state;
 	frame_seal(bytes, &in, "hello", 5);
 	CHECK_EQ(frame_header_decode(&out, bytes), 0);
-	CHECK_EQ(memcmp(&in, &out, sizeof(in)), 0);
+	/* Not the structs: their padding is anything. */
+	frame_header_encode(again, &out);
+	CHECK_EQ(memcmp(bytes, again, sizeof(bytes)), 0);
+	CHECK_EQ(out.sequence, in.sequence);
+	CHECK_EQ(out.utc_offset_ns, in.utc_offset_ns);
 	CHECK_EQ(out.stored_len, 5);
 	CHECK_EQ(frame_payload_check(&out, "hello"), 0);
 	CHECK_EQ(frame_payload_check(&out, "hellp"), -EBADMSG);
