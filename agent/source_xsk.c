@@ -60,7 +60,7 @@ static const struct xdp_desc *descriptor(const struct source_xsk *xsk, uint32_t 
 /* Look what has come: descriptors are borrowed with their chunks. */
 static void look(struct source_xsk *xsk)
 {
-	uint32_t at, count = xsk_ring_cons__peek(&xsk->rx, xsk->umem->chunk_count, &at);
+	uint32_t at, count = xsk_ring_cons__peek(&xsk->rx, umem_chunk_count(xsk->umem), &at);
 
 	if (!count)
 		return;
@@ -171,7 +171,7 @@ static void xsk_give_back(struct source *source)
 		xsk->assembly_used = 0;
 		umem_refill(xsk->umem);
 	}
-	if (xsk_ring_prod__needs_wakeup(&xsk->umem->fill))
+	if (umem_needs_wakeup(xsk->umem))
 		(void)recvfrom(source->poll_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
@@ -212,7 +212,7 @@ static void xsk_stats(const struct source *source, struct source_stats *ret)
 	for (uint32_t i = xsk->taken; i < xsk->available; i++)
 		ret->pending_bytes += descriptor(xsk, i)->len;
 	/* On a copy of the ring: nothing is consumed. */
-	count = xsk_ring_cons__peek(&rx, xsk->umem->chunk_count, &at);
+	count = xsk_ring_cons__peek(&rx, umem_chunk_count(xsk->umem), &at);
 	for (uint32_t i = 0; i < count; i++)
 		ret->pending_bytes += xsk_ring_cons__rx_desc(&rx, at + i)->len;
 }
@@ -272,7 +272,7 @@ static int bind_socket(struct source_xsk *xsk, uint16_t flags)
 {
 	const struct xsk_socket_config config = {
 		/* As deep as there are chunks: only a lack of those loses a packet. */
-		.rx_size = xsk->umem->chunk_count,
+		.rx_size = umem_chunk_count(xsk->umem),
 		.tx_size = 0,
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
 		.bind_flags = flags | XDP_USE_NEED_WAKEUP,
@@ -281,7 +281,7 @@ static int bind_socket(struct source_xsk *xsk, uint16_t flags)
 
 	for (int i = 0; i < BUSY_RETRIES; i++) {
 		err = xsk_socket__create(&xsk->socket, xsk->config.ifname, xsk->config.queue,
-					 xsk->umem->xsk, &xsk->rx, NULL, &config);
+					 umem_xsk(xsk->umem), &xsk->rx, NULL, &config);
 		if (err != -EBUSY)
 			return err;
 		(void)poll(NULL, 0, BUSY_WAIT_MS);
@@ -298,7 +298,7 @@ static int bind_best(struct source_xsk *xsk)
 		XDP_COPY | COMPAT_XDP_USE_SG,
 		XDP_COPY,
 	};
-	bool large = frame_len_max(&xsk->config) > xsk->umem->chunk_len - UMEM_HEADROOM;
+	bool large = frame_len_max(&xsk->config) > umem_room(xsk->umem);
 	int err = -EOPNOTSUPP;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {

@@ -5,6 +5,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <xdp/xsk.h>
+
+struct umem {
+	struct xsk_umem *xsk;
+	struct xsk_ring_prod fill;
+	struct xsk_ring_cons completion; /* unused: nothing is sent */
+	uint8_t *memory;
+	uint64_t *free; /* stack of chunks, by address */
+	uint32_t chunk_count, chunk_len;
+	uint32_t places[UMEM_PLACE_COUNT];
+};
 
 static void move(struct umem *umem, enum umem_place from, enum umem_place to, uint32_t count)
 {
@@ -67,6 +78,21 @@ void umem_destroy(struct umem *umem)
 	free(umem);
 }
 
+struct xsk_umem *umem_xsk(const struct umem *umem)
+{
+	return umem->xsk;
+}
+
+uint32_t umem_chunk_count(const struct umem *umem)
+{
+	return umem->chunk_count;
+}
+
+uint32_t umem_room(const struct umem *umem)
+{
+	return umem->chunk_len - UMEM_HEADROOM;
+}
+
 void umem_refill(struct umem *umem)
 {
 	uint32_t count = umem->places[UMEM_FREE], at;
@@ -81,6 +107,16 @@ void umem_refill(struct umem *umem)
 	xsk_ring_prod__submit(&umem->fill, count);
 }
 
+bool umem_needs_wakeup(const struct umem *umem)
+{
+	return xsk_ring_prod__needs_wakeup(&umem->fill);
+}
+
+uint8_t *umem_data(const struct umem *umem, uint64_t address)
+{
+	return umem->memory + address;
+}
+
 void umem_borrow(struct umem *umem, uint64_t address)
 {
 	assert(address / umem->chunk_len < umem->chunk_count);
@@ -91,4 +127,9 @@ void umem_give_back(struct umem *umem, uint64_t address)
 {
 	umem->free[umem->places[UMEM_FREE]] = address & ~(uint64_t)(umem->chunk_len - 1);
 	move(umem, UMEM_BORROWED, UMEM_FREE, 1);
+}
+
+uint32_t umem_count(const struct umem *umem, enum umem_place place)
+{
+	return umem->places[place];
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include <xdp/xsk.h>
+#include <stdbool.h>
 
 #include "common/util.h"
 
@@ -16,27 +16,25 @@
 
 enum umem_place { UMEM_FREE, UMEM_FILL, UMEM_BORROWED, UMEM_PLACE_COUNT };
 
-struct umem {
-	struct xsk_umem *xsk;
-	struct xsk_ring_prod fill;
-	struct xsk_ring_cons completion; /* unused: nothing is sent */
-	uint8_t *memory;
-	uint64_t *free; /* stack of chunks, by address */
-	uint32_t chunk_count, chunk_len;
-	uint32_t places[UMEM_PLACE_COUNT]; /* chunks in each */
-};
+struct umem;
+struct xsk_umem;
 
 /* Powers of two. */
 int umem_create(struct umem **ret, uint32_t chunk_count, uint32_t chunk_len) must_check;
 /* After its socket. */
 void umem_destroy(struct umem *umem);
+/* libxdp's, to make the socket with. */
+struct xsk_umem *umem_xsk(const struct umem *umem);
+uint32_t umem_chunk_count(const struct umem *umem);
+/* Bytes of a packet that fit into one chunk. */
+uint32_t umem_room(const struct umem *umem);
 /* Free chunks go to the kernel. */
 void umem_refill(struct umem *umem);
+/* The kernel sleeps until it is told of new chunks. */
+bool umem_needs_wakeup(const struct umem *umem);
+uint8_t *umem_data(const struct umem *umem, uint64_t address);
 /* A chunk came out of the RX ring. address: as in a descriptor, anywhere in the chunk. */
 void umem_borrow(struct umem *umem, uint64_t address);
 void umem_give_back(struct umem *umem, uint64_t address);
-
-static inline uint8_t *umem_data(const struct umem *umem, uint64_t address)
-{
-	return umem->memory + address;
-}
+/* Chunks in a place; over all places it is the number of chunks. */
+uint32_t umem_count(const struct umem *umem, enum umem_place place);
