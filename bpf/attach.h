@@ -27,8 +27,8 @@ int attach_open_link(const char *pin) must_check;
 /* Detach it from its device, whoever else holds it. */
 void attach_detach_link(int link_fd);
 /* XDP program of the interface other than that of our own link (0: we have none). */
-int attach_find_foreign(struct attach_foreign *ret, unsigned int ifindex, uint32_t own_program)
-	must_check;
+int attach_find_foreign(struct attach_foreign *ret, unsigned int ifindex,
+			uint32_t own_program) must_check;
 /*
  * Takes it off. *program_fd (-1 if it was attached by a link, which cannot be restored) is for
  * attach_restore_foreign().

@@ -37,7 +37,7 @@ struct dataplane_interface_config {
 	enum xcap_mode mode;
 	uint32_t snaplen;
 	unsigned int directions; /* enum xcap_direction bits */
-	bool force;   /* tap: default route's interface, foreign XDP program; then it is not pinned */
+	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool promiscuous;
 };
@@ -67,8 +67,8 @@ int dataplane_self_add(struct dataplane *dataplane, const uint8_t address[16],
 int dataplane_attach(struct dataplane_interface **ret, struct dataplane *dataplane,
 		     const struct dataplane_interface_config *config,
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
-int dataplane_enable(struct dataplane_interface *interface, char error[DATAPLANE_ERROR_LEN])
-	must_check;
+int dataplane_enable(struct dataplane_interface *interface,
+		     char error[DATAPLANE_ERROR_LEN]) must_check;
 /* Remove what an earlier daemon had attached and this one has not: after the last attach. */
 void dataplane_prune(struct dataplane *dataplane);
 /* Detach, unpin and free this interface; its last counters are in counts (may be NULL). */

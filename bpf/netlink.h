@@ -26,12 +26,12 @@ void netlink_put(struct netlink_request *request, uint16_t type, const void *dat
  * kernel is passed on.
  */
 int netlink_ask(int protocol, struct netlink_request *request,
-		int (*on_message)(const struct nlmsghdr *message, void *context), void *context)
-	must_check;
+		int (*on_message)(const struct nlmsghdr *message, void *context),
+		void *context) must_check;
 
 /* Attributes of a message behind a fixed part of len bytes. */
-#define NETLINK_FOR_EACH(attribute, message, len)                                                  \
-	for (const struct nlattr *attribute = netlink_first(message, len); attribute;              \
+#define NETLINK_FOR_EACH(attribute, message, len)                                     \
+	for (const struct nlattr *attribute = netlink_first(message, len); attribute; \
 	     attribute = netlink_next(message, attribute))
 const struct nlattr *netlink_first(const struct nlmsghdr *message, size_t len);
 const struct nlattr *netlink_next(const struct nlmsghdr *message, const struct nlattr *attribute);

@@ -19,11 +19,14 @@
 
 #define BPFFS_DEFAULT "/sys/fs/bpf"
 
-static bool is_bpffs(const char *path)
+/* 0, -ENOTDIR if it is another file system, or why it cannot be told. */
+static int check_bpffs(const char *path)
 {
 	struct statfs info;
 
-	return statfs(path, &info) == 0 && (unsigned long)info.f_type == COMPAT_BPF_FS_MAGIC;
+	if (statfs(path, &info) < 0)
+		return -errno;
+	return (unsigned long)info.f_type == COMPAT_BPF_FS_MAGIC ? 0 : -ENOTDIR;
 }
 
 int pins_make_dir(const char *path)
@@ -80,10 +83,13 @@ int pins_find(struct pins_bpffs *ret, const char *bpffs, const char *run_dir, bo
 	int err;
 
 	if (bpffs) {
-		if (!is_bpffs(bpffs))
-			return explain_only(error, -ENOTDIR,
+		err = check_bpffs(bpffs);
+		if (err == -ENOTDIR)
+			return explain_only(error, err,
 					    "%s is not a bpf file system (mount -t bpf bpf %s)",
 					    bpffs, bpffs);
+		if (err)
+			return explain(error, err, "cannot look at %s", bpffs);
 		add(&pins, bpffs, false);
 		*ret = pins;
 		return 0;
@@ -91,9 +97,9 @@ int pins_find(struct pins_bpffs *ret, const char *bpffs, const char *run_dir, bo
 	err = join(own, run_dir ? run_dir : PINS_RUN_DIR, "bpf");
 	if (err)
 		return err;
-	if (is_bpffs(BPFFS_DEFAULT))
+	if (check_bpffs(BPFFS_DEFAULT) == 0)
 		add(&pins, BPFFS_DEFAULT, false);
-	if (is_bpffs(own))
+	if (check_bpffs(own) == 0)
 		add(&pins, own, true);
 	if (!pins.count && mount) {
 		err = mount_own(&pins, own, error);

@@ -213,8 +213,8 @@ int vlan_offload_off(const struct netdev *device, uint32_t *switched_off, char *
 	if (is_stacked(device))
 		return explain_only(
 			error, -EOPNOTSUPP,
-			"refusing to tap %s: to XDP on a %s VLAN tags are lost (tap the "
-			"devices below it, or mirror; or --force)",
+			"on %s VLAN tags would be lost: XDP on a %s does not see them (tap the "
+			"devices below it, or mirror; --force taps it all the same)",
 			device->name, device->kind);
 	if (is_veth(device)) {
 		job.bits = PEER_FEATURES;
@@ -233,8 +233,8 @@ int vlan_offload_off(const struct netdev *device, uint32_t *switched_off, char *
 		if (err && err != -EOPNOTSUPP)
 			return explain(
 				error, err,
-				"cannot switch VLAN offload of %s off, so that tags would be "
-				"lost (`ethtool -K %s rxvlan off`; or --force)",
+				"on %s VLAN tags would be lost: cannot switch VLAN offload off "
+				"(`ethtool -K %s rxvlan off`; --force taps it all the same)",
 				device->name, device->name);
 	}
 	*switched_off |= job.changed;

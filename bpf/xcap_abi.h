@@ -23,22 +23,22 @@
  *               driver without room for metadata
  *   no_socket   tap: no AF_XDP socket on its queue; it passed on or was dropped
  */
-#define XCAP_COUNTERS(X)                                                                           \
-	X(SEEN, "seen")                                                                            \
-	X(SELF, "self")                                                                            \
-	X(OTHER_DIRECTION, "other_direction")                                                      \
-	X(FILTERED, "filtered")                                                                    \
-	X(HANDED, "handed")                                                                        \
-	X(RING_FULL, "ring_full")                                                                  \
-	X(TOO_LONG, "too_long")                                                                    \
-	X(NO_MEMORY, "no_memory")                                                                  \
+#define XCAP_COUNTERS(X)                      \
+	X(SEEN, "seen")                       \
+	X(SELF, "self")                       \
+	X(OTHER_DIRECTION, "other_direction") \
+	X(FILTERED, "filtered")               \
+	X(HANDED, "handed")                   \
+	X(RING_FULL, "ring_full")             \
+	X(TOO_LONG, "too_long")               \
+	X(NO_MEMORY, "no_memory")             \
 	X(NO_SOCKET, "no_socket")
 
 enum xcap_counter {
 #define X(id, name) XCAP_##id,
 	XCAP_COUNTERS(X)
 #undef X
-	XCAP_COUNTER_COUNT
+		XCAP_COUNTER_COUNT
 };
 
 /* Value of the map xcap_count. */
@@ -66,14 +66,14 @@ struct xcap_config {
 
 /* Record in a ring buffer; captured_len bytes of the frame follow. */
 struct xcap_record {
-	__u64 time_ns;	     /* CLOCK_MONOTONIC on arrival */
+	__u64 time_ns; /* CLOCK_MONOTONIC on arrival */
 	__u32 ifindex;
 	__u32 captured_len;
-	__u32 original_len;  /* tags in band, FCS not included */
-	__u32 wire_packets;  /* 1, or the segments of a GSO super-packet */
-	__u16 gso_size;	     /* payload bytes of each segment; 0 if it is none */
-	__u16 queue;	     /* RX queue plus one; 0 if not known */
-	__u8 direction;	     /* enum xcap_direction */
+	__u32 original_len; /* tags in band, FCS not included */
+	__u32 wire_packets; /* 1, or the segments of a GSO super-packet */
+	__u16 gso_size;	    /* payload bytes of each segment; 0 if it is none */
+	__u16 queue;	    /* RX queue plus one; 0 if not known */
+	__u8 direction;	    /* enum xcap_direction */
 	__u8 pad[3];
 };
 
