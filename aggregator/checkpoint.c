@@ -150,9 +150,8 @@ static int decode_live(struct checkpoint_stream *ret, json_t *json)
 static int decode_journal(struct checkpoint_journal *ret, json_t *json)
 {
 	json_int_t low, read;
-	json_t *live, *item;
+	json_t *live;
 	int err = 0;
-	size_t i;
 
 	if (json_unpack(json, "{s:I,s:I,s:o}", "low", &low, "read", &read, "live", &live) ||
 	    low < 0 || read < low || !json_is_array(live))
@@ -162,8 +161,8 @@ static int decode_journal(struct checkpoint_journal *ret, json_t *json)
 		return -ENOMEM;
 	ret->low = (uint64_t)low;
 	ret->read = (uint64_t)read;
-	json_array_foreach(live, i, item) if (!err) err =
-		decode_live(&ret->live[ret->live_count++], item);
+	for (size_t i = 0; i < json_array_size(live) && !err; i++)
+		err = decode_live(&ret->live[ret->live_count++], json_array_get(live, i));
 	return err;
 }
 
@@ -189,11 +188,10 @@ static int decode_file(struct checkpoint_file *ret, json_t *json)
 
 static int decode_root(struct checkpoint *ret, json_t *root)
 {
-	json_t *key = NULL, *journals, *files, *item;
+	json_t *key = NULL, *journals, *files;
 	const char *output, *format;
 	json_int_t packets, late;
 	int version, replay, err = 0;
-	size_t i;
 
 	if (json_unpack(root, "{s:i,s:s,s:s,s:b,s:I,s:I,s?o,s:o,s:o}", "version", &version,
 			"output", &output, "format", &format, "replay", &replay, "packets",
@@ -212,10 +210,11 @@ static int decode_root(struct checkpoint *ret, json_t *root)
 		return -ENOMEM;
 	if (key)
 		err = decode_key(&ret->key, key);
-	json_array_foreach(journals, i, item) if (!err) err =
-		decode_journal(&ret->journals[ret->journal_count++], item);
-	json_array_foreach(files, i, item) if (!err) err =
-		decode_file(&ret->files[ret->file_count++], item);
+	for (size_t i = 0; i < json_array_size(journals) && !err; i++)
+		err = decode_journal(&ret->journals[ret->journal_count++],
+				     json_array_get(journals, i));
+	for (size_t i = 0; i < json_array_size(files) && !err; i++)
+		err = decode_file(&ret->files[ret->file_count++], json_array_get(files, i));
 	return err;
 }
 

@@ -263,7 +263,8 @@ static void take_mark(struct connection *connection, struct stream *stream)
 	ingest->wake_due = true;
 }
 
-static void nack(struct connection *connection, struct stream *stream, enum nack_reason reason)
+static void refuse_frame(struct connection *connection, struct stream *stream,
+			 enum nack_reason reason)
 {
 	uint64_t sequence = connection->in.header.sequence;
 
@@ -280,7 +281,7 @@ static enum taken take_sequenced(struct connection *connection, struct stream *s
 
 	if (header->flags & FRAME_F_CRITICAL &&
 	    strcmp(frame_type_name(header->type), "unknown") == 0) {
-		nack(connection, stream, NACK_UNKNOWN);
+		refuse_frame(connection, stream, NACK_UNKNOWN);
 		return TAKEN;
 	}
 	err = ingest_append(ingest, stream, header, connection->in.frame,
@@ -298,7 +299,7 @@ static enum taken take_sequenced(struct connection *connection, struct stream *s
 	case EAGAIN:
 		return TAKEN_LATER;
 	case EBADMSG:
-		nack(connection, stream, NACK_DAMAGED);
+		refuse_frame(connection, stream, NACK_DAMAGED);
 		return TAKEN;
 	case EMSGSIZE:
 	case EINVAL:
@@ -307,12 +308,12 @@ static enum taken take_sequenced(struct connection *connection, struct stream *s
 		       header->sequence);
 		return TAKEN_LAST;
 	case ESTALE:
-		nack(connection, stream, NACK_STORE);
+		refuse_frame(connection, stream, NACK_STORE);
 		return TAKEN;
 	default:
 		ingest_store_failed(ingest, err);
 		stream_set_resume_at(stream, header->sequence);
-		nack(connection, stream, NACK_STORE);
+		refuse_frame(connection, stream, NACK_STORE);
 		return TAKEN;
 	}
 }
@@ -327,7 +328,7 @@ static enum taken take_frame(struct connection *connection)
 	if (header->stream < connection->stream_room)
 		stream = connection->streams[header->stream];
 	if (!is_intact && stream && header->sequence) {
-		nack(connection, stream, NACK_DAMAGED);
+		refuse_frame(connection, stream, NACK_DAMAGED);
 	} else if (!is_intact) {
 		refuse(connection, REFUSAL_FRAME, "a damaged %s frame that has no sequence number",
 		       frame_type_name(header->type));

@@ -113,7 +113,7 @@ static void set_identity(struct member *member, const struct stream_id *id)
 
 static int remember_id(struct follow *follow, uint32_t number, const struct stream_id *id)
 {
-	uint32_t count = MAX(number + 1, 2 * follow->id_count);
+	uint32_t count = MAX(MAX(64u, number + 1), 2 * follow->id_count);
 	struct stream_id *ids;
 
 	if (number >= follow->id_count) {

@@ -388,11 +388,8 @@ void ingest_destroy(struct ingest *ingest)
 		__atomic_sub_fetch(ingest->config.connections, 1, __ATOMIC_RELAXED);
 		free(arrival);
 	}
-	for (uint32_t i = 0; i < ingest->stream_room; i++) {
-		if (ingest->streams[i])
-			free(ingest->streams[i]->refused);
+	for (uint32_t i = 0; i < ingest->stream_room; i++)
 		free(ingest->streams[i]);
-	}
 	free(ingest->streams);
 	free(ingest->pending);
 	free(ingest->watermarks);

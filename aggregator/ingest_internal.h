@@ -7,8 +7,8 @@
 #include "aggregator/inbound.h"
 #include "aggregator/ingest.h"
 
-/* Refused frames of a stream that are remembered, see stream_refuse(). */
-#define STREAM_REFUSED_MAX 1024
+/* Refused frames of a stream that are remembered, see stream_set_refused(). */
+#define STREAM_REFUSED_MAX 64
 
 /* A stream of this journal that was opened since the start. */
 struct stream {
@@ -23,7 +23,7 @@ struct stream {
 	 * Sequences that were refused and have not come again. A MARK counts on everything sent
 	 * before it having been taken: while there are any, it says nothing.
 	 */
-	uint64_t *refused;
+	uint64_t refused[STREAM_REFUSED_MAX];
 	uint32_t refused_count;
 	bool refused_overflow;
 	/*

@@ -30,9 +30,7 @@ void stream_set_ack_due(struct ingest *ingest, struct stream *stream)
 
 void stream_set_refused(struct stream *stream, uint64_t sequence)
 {
-	if (!stream->refused)
-		stream->refused = malloc(STREAM_REFUSED_MAX * sizeof(*stream->refused));
-	if (!stream->refused || stream->refused_count == STREAM_REFUSED_MAX)
+	if (stream->refused_count == STREAM_REFUSED_MAX)
 		stream->refused_overflow = true;
 	else
 		stream->refused[stream->refused_count++] = sequence;

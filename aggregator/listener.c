@@ -206,8 +206,8 @@ static bool take_frame(struct greeting *greeting)
 
 	if (n == -EAGAIN)
 		return false;
-	if (n == 1)
-		n = frame_payload_check(&greeting->in.header, inbound_payload(&greeting->in)) ?: 1;
+	if (n == 1 && frame_payload_check(&greeting->in.header, inbound_payload(&greeting->in)))
+		n = -EBADMSG;
 	if (n != 1) {
 		refuse(greeting, n == -EPROTO ? REFUSAL_TLS : REFUSAL_FRAME, "%s %s: %s",
 		       peer_kind_name(tls), tls_peer_id(tls),
