@@ -23,6 +23,7 @@ struct member {
 	bool pending;	 /* in source.pending */
 	uint32_t number; /* in the merge */
 	uint64_t watermark_ns, position;
+	uint64_t passed_ns;  /* highest watermark that the merge was told */
 	uint64_t away_since; /* follow's clock */
 };
 
@@ -181,12 +182,20 @@ static int take_news(struct source *source, const struct store_stream *news)
 	return set_pending(source, m);
 }
 
+/* Said again, a watermark is no word of the stream. */
+static void pass_watermark(struct source *source, struct member *m, uint64_t watermark_ns)
+{
+	if (!m->in_merge || m->ended || watermark_ns <= m->passed_ns)
+		return;
+	m->passed_ns = watermark_ns;
+	merge_watermark(source->follow->merge, m->number, watermark_ns, source->follow->clock);
+}
+
 static void pass_on(struct source *source, struct member *m)
 {
 	struct follow *follow = source->follow;
 
-	if (m->watermark_ns && !m->ended)
-		merge_watermark(follow->merge, m->number, m->watermark_ns, follow->clock);
+	pass_watermark(source, m, m->watermark_ns);
 	if (m->connected != m->is_away || m->ended)
 		return;
 	merge_stream_away(follow->merge, m->number, follow->clock);
@@ -225,6 +234,7 @@ static int take_frame(struct source *source, const struct journal_record *record
 	if (err || m->foreign)
 		return err;
 	follow->packets += record->header.packet_count;
+	m->passed_ns = MAX(m->passed_ns, record->header.watermark_ns);
 	m->ended = record->header.type == FRAME_BYE;
 	return merge_frame(follow->merge, m->number, source->journal, record->position,
 			   &record->header, record->frame, record->frame_len, follow->clock,
@@ -236,10 +246,8 @@ static void take_watermarks(struct source *source, const struct journal_record *
 	for (uint32_t i = 0; i < record->watermark_count; i++) {
 		const struct journal_watermark *mark = &record->watermarks[i];
 
-		if (mark->stream < source->member_count && source->members[mark->stream].in_merge &&
-		    !source->members[mark->stream].ended)
-			merge_watermark(source->follow->merge, source->members[mark->stream].number,
-					mark->watermark_ns, source->follow->clock);
+		if (mark->stream < source->member_count)
+			pass_watermark(source, &source->members[mark->stream], mark->watermark_ns);
 	}
 }
 

@@ -248,6 +248,35 @@ static void silence_ends_the_waiting(void **state)
 	CHECK(merge_stats(follow_merge(follow))->times_left_out >= 1);
 }
 
+/* The record of every second repeats what silent streams have said; that is no word of theirs. */
+static void repeated_watermarks_are_silence(void **state)
+{
+	struct journal_watermark mark = { .stream = senders[0].number, .watermark_ns = 500 };
+	uint64_t began;
+
+	(void)state;
+	open_follow(false, 100 * NS_PER_MS, NULL);
+	tell(&senders[0], true, 500, 0);
+	read_all();
+	began = follow_clock(follow);
+	while (!merge_stats(follow_merge(follow))->streams_left_out &&
+	       follow_clock(follow) - began < NS_PER_SEC) {
+		CHECK_EQ(journal_append_watermarks(journals[0], &mark, 1), 0);
+		CHECK_EQ(journal_flush(journals[0]), 0);
+		publish(0);
+		tell(&senders[0], true, 500, 0);
+		CHECK_EQ(count_given(), 0);
+		usleep(1000);
+	}
+	CHECK_EQ(merge_stats(follow_merge(follow))->streams_left_out, 1);
+	mark.watermark_ns = 501;
+	CHECK_EQ(journal_append_watermarks(journals[0], &mark, 1), 0);
+	CHECK_EQ(journal_flush(journals[0]), 0);
+	publish(0);
+	CHECK_EQ(count_given(), 0);
+	CHECK_EQ(merge_stats(follow_merge(follow))->streams_left_out, 0);
+}
+
 /* Nor does time pass while the store takes nothing, or the output stands still. */
 static void clock_stands_still(void **state)
 {
@@ -445,6 +474,7 @@ int main(void)
 		FOLLOW_TEST(watermark_waits_for_its_position),
 		FOLLOW_TEST(other_kind_is_ignored),
 		FOLLOW_TEST(silence_ends_the_waiting),
+		FOLLOW_TEST(repeated_watermarks_are_silence),
 		FOLLOW_TEST(clock_stands_still),
 		FOLLOW_TEST(remembers_who_was_open),
 		FOLLOW_TEST(each_packet_once),
