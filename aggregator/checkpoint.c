@@ -67,9 +67,10 @@ static json_t *encode_journal(const struct checkpoint_journal *journal)
 
 static json_t *encode_file(const struct checkpoint_file *file)
 {
-	return json_pack("{s:b,s:i,s:b,s:i,s:o}", "late", file->is_late, "link_type_suffix",
+	return json_pack("{s:b,s:i,s:b,s:i,s:o,s:o}", "late", file->is_late, "link_type_suffix",
 			 file->link_type_suffix, "begun", file->is_begun, "link_type",
-			 (int)file->link_type, "offset", integer(file->offset));
+			 (int)file->link_type, "interfaces", integer(file->interface_count),
+			 "offset", integer(file->offset));
 }
 
 char *checkpoint_encode(const struct checkpoint *checkpoint)
@@ -169,18 +170,20 @@ static int decode_journal(struct checkpoint_journal *ret, json_t *json)
 static int decode_file(struct checkpoint_file *ret, json_t *json)
 {
 	int late, suffix, begun, link_type;
-	json_int_t offset;
+	json_int_t offset, interfaces;
 
-	if (json_unpack(json, "{s:b,s:i,s:b,s:i,s:I}", "late", &late, "link_type_suffix", &suffix,
-			"begun", &begun, "link_type", &link_type, "offset", &offset) ||
+	if (json_unpack(json, "{s:b,s:i,s:b,s:i,s:I,s:I}", "late", &late, "link_type_suffix",
+			&suffix, "begun", &begun, "link_type", &link_type, "interfaces",
+			&interfaces, "offset", &offset) ||
 	    offset < 0 || suffix < -1 || suffix > UINT16_MAX || link_type < 0 ||
-	    link_type > UINT16_MAX)
+	    link_type > UINT16_MAX || interfaces < 0 || interfaces > PCAPNG_INTERFACES_MAX)
 		return -EBADMSG;
 	*ret = (struct checkpoint_file){
 		.is_late = late,
 		.link_type_suffix = suffix,
 		.is_begun = begun,
 		.link_type = (uint16_t)link_type,
+		.interface_count = (uint32_t)interfaces,
 		.offset = (uint64_t)offset,
 	};
 	return 0;
@@ -210,9 +213,10 @@ static int decode_root(struct checkpoint *ret, json_t *root)
 		return -ENOMEM;
 	if (key)
 		err = decode_key(&ret->key, key);
-	for (size_t i = 0; i < json_array_size(journals) && !err; i++)
-		err = decode_journal(&ret->journals[ret->journal_count++],
-				     json_array_get(journals, i));
+	for (size_t i = 0; i < json_array_size(journals) && !err; i++) {
+		err = decode_journal(&ret->journals[i], json_array_get(journals, i));
+		ret->journal_count++;
+	}
 	for (size_t i = 0; i < json_array_size(files) && !err; i++)
 		err = decode_file(&ret->files[ret->file_count++], json_array_get(files, i));
 	return err;

@@ -32,6 +32,7 @@ struct checkpoint_file {
 	int link_type_suffix; /* -1: none, see output_side_path() */
 	bool is_begun;
 	uint16_t link_type;
+	uint32_t interface_count;
 	uint64_t offset;
 };
 

@@ -213,7 +213,7 @@ int output_open(struct output **ret, const struct output_config *config,
 	if (err)
 		goto fail;
 	if (resume && resume->is_begun)
-		capture_resume(output->capture, resume->link_type);
+		capture_resume_section(output->capture, resume->link_type, resume->interface_count);
 	*ret = output;
 	return 0;
 fail:
@@ -314,6 +314,11 @@ bool output_is_file(const struct output *output)
 bool output_is_begun(const struct output *output)
 {
 	return capture_begun(output->capture);
+}
+
+uint32_t output_interface_count(const struct output *output)
+{
+	return capture_interface_count(output->capture);
 }
 
 uint16_t output_link_type(const struct output *output)

@@ -30,6 +30,7 @@ struct output_resume {
 	uint64_t offset; /* the file is cut there */
 	bool is_begun;	 /* there is a header */
 	uint16_t link_type;
+	uint32_t interface_count; /* described in the file so far */
 };
 
 /*
@@ -62,6 +63,7 @@ bool output_blocked(const struct output *output); /* the last write failed; it i
 bool output_is_file(const struct output *output); /* can be cut and continued */
 bool output_is_begun(const struct output *output);
 uint16_t output_link_type(const struct output *output);
+uint32_t output_interface_count(const struct output *output);
 const char *output_path(const struct output *output);
 
 /*

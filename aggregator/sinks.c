@@ -59,6 +59,7 @@ static int resume_files(struct sinks *sinks, const struct checkpoint *from)
 			.offset = file->offset,
 			.is_begun = file->is_begun,
 			.link_type = file->link_type,
+			.interface_count = file->interface_count,
 		};
 		err = add(sinks, file->is_late, file->link_type_suffix, &resume, &sink);
 		if (err == -ENOENT || err == -EPIPE) {
@@ -200,6 +201,7 @@ void sinks_checkpoint(struct sinks *sinks, struct checkpoint *ret)
 			.link_type_suffix = sinks->list[i].link_type_suffix,
 			.is_begun = output_is_begun(output),
 			.link_type = output_is_begun(output) ? output_link_type(output) : 0,
+			.interface_count = output_interface_count(output),
 			.offset = output_offset(output),
 		};
 	}

@@ -51,6 +51,10 @@ through() {
 	# What xcap-gen sends passes by the sender's tcx: only agent-b sees it.
 	equal "packets" "$(jq .packets "$BATS_TEST_TMPDIR/genstat.json")" 20000
 	in_time_order "$BATS_TEST_TMPDIR/merged.pcapng"
+	# The file was continued: its interfaces are still told apart.
+	equal "interfaces of udp packets" "$(tshark -n -r "$BATS_TEST_TMPDIR/merged.pcapng" -Y udp \
+		-T fields -e frame.interface_name 2>/dev/null | sort | uniq -c | xargs)" \
+		"20000 agent-b/wb"
 }
 
 @test "two lanes, two workers, mirror: packets arrive through two restarts" {
