@@ -32,13 +32,14 @@ struct source {
 	struct follow *follow;
 	uint32_t journal;
 	struct journal_reader *reader;
-	uint64_t read;		/* position */
-	uint64_t durable;	/* as of the last look */
-	uint64_t old_end;	/* frames before it may hold packets that were written already */
-	uint64_t version;	/* of the store's list of streams */
-	struct member *members; /* by their number in the journal */
+	uint64_t read;		 /* position */
+	uint64_t durable;	 /* as of the last look */
+	uint64_t old_end;	 /* frames before it may hold packets that were written already */
+	uint64_t version;	 /* of the store's list of streams */
+	struct member **members; /* by their number in the journal */
 	uint32_t member_count;
-	uint32_t *pending; /* members with a watermark or a loss of connection not passed on */
+	struct member *
+		*pending; /* members with a watermark or a loss of connection not passed on */
 	uint32_t pending_count, pending_room;
 	bool failed;
 };
@@ -48,8 +49,8 @@ struct follow {
 	struct merge *merge;
 	struct source *sources;
 	uint32_t source_count;
-	struct stream_id *ids; /* by their number in the merge */
-	uint32_t id_count;
+	struct member **merged; /* by their number in the merge */
+	uint32_t merged_count;
 	struct log_budget left_out_budget;
 	struct store_stream_list changed;
 	bool has_key, failing, hold;
@@ -76,7 +77,7 @@ static void left_out(void *context, uint32_t stream, bool is_left_out)
 	if (suppressed)
 		log_warning(0, "the merge left out or took back %" PRIu64 " more streams",
 			    suppressed);
-	stream_name(&follow->ids[stream], name);
+	stream_name(&follow->merged[stream]->id, name);
 	if (is_left_out)
 		log_warning(0, "stream %s says nothing: the merge goes on without it", name);
 	else
@@ -85,21 +86,34 @@ static void left_out(void *context, uint32_t stream, bool is_left_out)
 
 static const struct merge_ops merge_ops = { .load = load_frame, .left_out = left_out };
 
+static int grow_list(struct member ***list, uint32_t *count, uint32_t number)
+{
+	uint32_t room = MAX(MAX(64u, number + 1), 2 * *count);
+	struct member **grown;
+
+	if (number < *count)
+		return 0;
+	grown = realloc(*list, room * sizeof(struct member *));
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + *count, 0, (room - *count) * sizeof(struct member *));
+	*list = grown;
+	*count = room;
+	return 0;
+}
+
+/* By its number in the journal; NULL: no memory. */
 static struct member *member(struct source *source, uint32_t number)
 {
-	uint32_t count = MAX(number + 1, 2 * source->member_count);
-	struct member *members;
+	struct member *m;
 
-	if (number >= source->member_count) {
-		members = realloc(source->members, count * sizeof(*members));
-		if (!members)
-			return NULL;
-		memset(members + source->member_count, 0,
-		       (count - source->member_count) * sizeof(*members));
-		source->members = members;
-		source->member_count = count;
-	}
-	return &source->members[number];
+	if (grow_list(&source->members, &source->member_count, number))
+		return NULL;
+	if (source->members[number])
+		return source->members[number];
+	m = calloc(1, sizeof(*m));
+	source->members[number] = m;
+	return m;
 }
 
 /* A number that was never durable may become another stream's. */
@@ -112,54 +126,43 @@ static void set_identity(struct member *member, const struct stream_id *id)
 	*member = (struct member){ .id = *id, .known = true, .pending = pending };
 }
 
-static int remember_id(struct follow *follow, uint32_t number, const struct stream_id *id)
-{
-	uint32_t count = MAX(MAX(64u, number + 1), 2 * follow->id_count);
-	struct stream_id *ids;
-
-	if (number >= follow->id_count) {
-		ids = realloc(follow->ids, count * sizeof(*ids));
-		if (!ids)
-			return -ENOMEM;
-		follow->ids = ids;
-		follow->id_count = count;
-	}
-	follow->ids[number] = *id;
-	return 0;
-}
-
 static int join(struct source *source, struct member *member)
 {
+	struct follow *follow = source->follow;
 	int err;
 
 	if (member->in_merge || member->foreign)
 		return 0;
-	err = merge_stream(source->follow->merge, &member->id, &member->number);
+	err = merge_stream(follow->merge, &member->id, &member->number);
 	if (err == -EXDEV) {
 		member->foreign = true;
 		return 0;
 	}
 	if (!err)
-		err = remember_id(source->follow, member->number, &member->id);
-	member->in_merge = !err;
-	return err;
+		err = grow_list(&follow->merged, &follow->merged_count, member->number);
+	if (err)
+		return err;
+	follow->merged[member->number] = member;
+	member->in_merge = true;
+	return 0;
 }
 
 /* The watermark or loss of connection waits for the reader to get to its position. */
 static int set_pending(struct source *source, struct member *member)
 {
-	uint32_t room = MAX(64u, 2 * source->pending_room), *list;
+	uint32_t room = MAX(64u, 2 * source->pending_room);
+	struct member **list;
 
 	if (member->pending)
 		return 0;
 	if (source->pending_count == source->pending_room) {
-		list = realloc(source->pending, room * sizeof(*list));
+		list = realloc(source->pending, room * sizeof(struct member *));
 		if (!list)
 			return -ENOMEM;
 		source->pending = list;
 		source->pending_room = room;
 	}
-	source->pending[source->pending_count++] = (uint32_t)(member - source->members);
+	source->pending[source->pending_count++] = member;
 	member->pending = true;
 	return 0;
 }
@@ -208,10 +211,10 @@ static void pass_on_pending(struct source *source)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < source->pending_count; i++) {
-		struct member *m = &source->members[source->pending[i]];
+		struct member *m = source->pending[i];
 
 		if (m->position > source->read) {
-			source->pending[kept++] = source->pending[i];
+			source->pending[kept++] = m;
 			continue;
 		}
 		m->pending = false;
@@ -246,8 +249,8 @@ static void take_watermarks(struct source *source, const struct journal_record *
 	for (uint32_t i = 0; i < record->watermark_count; i++) {
 		const struct journal_watermark *mark = &record->watermarks[i];
 
-		if (mark->stream < source->member_count)
-			pass_watermark(source, &source->members[mark->stream], mark->watermark_ns);
+		if (mark->stream < source->member_count && source->members[mark->stream])
+			pass_watermark(source, source->members[mark->stream], mark->watermark_ns);
 	}
 }
 
@@ -421,6 +424,7 @@ static int open_source(struct source *source, const struct checkpoint_journal *f
 int follow_open(struct follow **ret, const struct follow_config *config,
 		const struct checkpoint *from)
 {
+	uint32_t count = store_journal_count(config->store);
 	struct follow *follow = calloc(1, sizeof(*follow));
 	struct merge_config merge = {
 		.ops = &merge_ops,
@@ -432,8 +436,12 @@ int follow_open(struct follow **ret, const struct follow_config *config,
 	struct store_journal state;
 	int err = -ENOMEM;
 
-	if (!follow)
+	if (follow)
+		follow->sources = calloc(count, sizeof(*follow->sources));
+	if (!follow || !follow->sources) {
+		free(follow);
 		return log_error(err, "cannot start the merge");
+	}
 	follow->config = *config;
 	follow->clock = clock_ns(CLOCK_MONOTONIC);
 	follow->looked_ns = follow->clock;
@@ -441,14 +449,12 @@ int follow_open(struct follow **ret, const struct follow_config *config,
 		follow->has_key = true;
 		follow->key = from->key;
 	}
-	follow->sources = calloc(store_journal_count(config->store), sizeof(*follow->sources));
-	if (follow->sources)
-		err = merge_create(&follow->merge, &merge);
+	err = merge_create(&follow->merge, &merge);
 	if (err) {
 		log_error(err, "cannot start the merge");
 		goto fail;
 	}
-	follow->source_count = store_journal_count(config->store);
+	follow->source_count = count;
 	for (uint32_t i = 0; i < follow->source_count; i++) {
 		struct source *source = &follow->sources[i];
 
@@ -474,11 +480,13 @@ void follow_close(struct follow *follow)
 		return;
 	for (uint32_t i = 0; i < follow->source_count; i++) {
 		journal_reader_close(follow->sources[i].reader);
+		for (uint32_t j = 0; j < follow->sources[i].member_count; j++)
+			free(follow->sources[i].members[j]);
 		free(follow->sources[i].members);
 		free(follow->sources[i].pending);
 	}
 	merge_destroy(follow->merge);
-	free(follow->ids);
+	free(follow->merged);
 	free(follow->sources);
 	free(follow->changed.list);
 	free(follow);
@@ -508,12 +516,13 @@ int follow_checkpoint(struct follow *follow, struct checkpoint *ret)
 		journal->live = calloc(source->member_count + 1, sizeof(*journal->live));
 		if (!journal->live)
 			return -ENOMEM;
-		for (uint32_t j = 0; j < source->member_count; j++)
-			if (is_live(follow, &source->members[j]))
-				journal->live[journal->live_count++] = (struct checkpoint_stream){
-					.number = j,
-					.id = source->members[j].id,
-				};
+		for (uint32_t j = 0; j < source->member_count; j++) {
+			const struct member *m = source->members[j];
+
+			if (m && is_live(follow, m))
+				journal->live[journal->live_count++] =
+					(struct checkpoint_stream){ .number = j, .id = m->id };
+		}
 	}
 	return 0;
 }
