@@ -291,7 +291,10 @@ static void receive_done(struct loop_op *op, int res, unsigned int cqe_flags)
 	client->receiving = false;
 	if (was_last(client))
 		return;
-	if (res == 0 && client->state < CLOSING)
+	/* What the send met says more than the end that follows from it. */
+	if (res == 0 && client->send_err && client->send_err != -EPIPE && client->state < CLOSING)
+		fail(client, client->send_err);
+	else if (res == 0 && client->state < CLOSING)
 		tls_client_abort(client, -ECONNRESET,
 				 client->state == HANDSHAKE
 					 ? "it closed the connection during the TLS handshake"

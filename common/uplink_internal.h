@@ -30,7 +30,7 @@ struct uplink {
 	struct failure failures[ADDR_LIST_MAX];
 	struct window window;
 	uint64_t credit_bytes;
-	struct ranges durable; /* of the answer to OPEN: not to be sent */
+	struct ranges durable; /* by the answer to OPEN, or instead of losses: not to be sent */
 	struct buf message;
 	uint64_t up_ns, heard_ns; /* opened; last ACK, or first frame in flight after none */
 	uint64_t highest_sent, marked_ns, end_watermark_ns;

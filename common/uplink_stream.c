@@ -238,6 +238,23 @@ static void note_rtt(struct uplink *uplink, uint64_t sent_ns)
 	uplink_put(&uplink->stats.rtt_ns, before ? before - before / 8 + rtt / 8 : rtt);
 }
 
+/*
+ * A LOSS that arrived is forgotten; the frame that it stands for may still lie ahead in the
+ * journal, and must not go out after all.
+ */
+static void confirm_losses(struct uplink *uplink, const struct ranges *durable)
+{
+	int err = 0;
+
+	if (memory_journal_settled(uplink->reader))
+		return;
+	for (uint32_t i = 0; i < durable->count && !err; i++)
+		err = ranges_add(&uplink->durable, durable->list[i].from, durable->list[i].to);
+	/* Without memory for them they are confirmed another time. */
+	if (!err)
+		memory_journal_confirm(uplink->reader, durable, false);
+}
+
 static void take_ranges(struct uplink *uplink, const struct ranges *durable)
 {
 	uint64_t sent_ns;
@@ -248,7 +265,7 @@ static void take_ranges(struct uplink *uplink, const struct ranges *durable)
 		uplink->progressed = true;
 	if (sent_ns)
 		note_rtt(uplink, sent_ns);
-	memory_journal_confirm(uplink->reader, durable, false);
+	confirm_losses(uplink, durable);
 	release_acked(uplink);
 }
 

@@ -146,6 +146,37 @@ static void refused_over_connections(void **state)
 	rig_stop(&rig);
 }
 
+/* Its LOSS is known to the server, and forgotten here, before its turn comes again. */
+static void refused_frames_stay_back(void **state)
+{
+	uint64_t seed = 0, drawn;
+
+	(void)state;
+	rig_start(&rig, "server", "agent");
+	rig.server.nack_sequence = 5;
+	rig.server.nack_times = 3;
+	rig.server.nack_reason = NACK_DAMAGED;
+	rig.server.ack_every = 0;
+	/* One with which the cut loses what was received. */
+	do
+		drawn = rig.server.seed = ++seed;
+	while (sample_random(&drawn) % 2);
+	catch_log();
+	rig_write(&rig, 9);
+	RIG_WAIT(&rig, rig.server.losses == 1);
+	fake_cut(&rig.server);
+	CHECK_EQ(ranges_max(&rig.server.stored), 0);
+	rig.server.ack_every = 1;
+	rig.server.credit = 1;
+	rig_end(&rig, 10 * NS_PER_SEC);
+	(void)caught_log();
+	CHECK_EQ(rig.result, 0);
+	CHECK_EQ(rig.server.losses, 2);
+	CHECK_EQ(rig.server.duplicates, 0);
+	CHECK_EQ(fake_check_stored(&rig.server, 10), 36);
+	rig_stop(&rig);
+}
+
 static void full_store_is_no_refusal(void **state)
 {
 	const char *log;
@@ -357,17 +388,12 @@ static void destroyed_early(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RIG_TEST(ships_and_ends),
-		RIG_TEST(keeps_to_the_credit),
-		RIG_TEST(out_of_order_acks),
-		RIG_TEST(refused_frames_come_again),
-		RIG_TEST(refused_over_connections),
-		RIG_TEST(full_store_is_no_refusal),
-		RIG_TEST(bad_servers),
-		RIG_TEST(silent_servers),
-		RIG_TEST(gives_up_at_the_deadline),
-		RIG_TEST(goes_on_after_a_restart),
-		RIG_TEST(fails_over),
+		RIG_TEST(ships_and_ends),	    RIG_TEST(keeps_to_the_credit),
+		RIG_TEST(out_of_order_acks),	    RIG_TEST(refused_frames_come_again),
+		RIG_TEST(refused_over_connections), RIG_TEST(refused_frames_stay_back),
+		RIG_TEST(full_store_is_no_refusal), RIG_TEST(bad_servers),
+		RIG_TEST(silent_servers),	    RIG_TEST(gives_up_at_the_deadline),
+		RIG_TEST(goes_on_after_a_restart),  RIG_TEST(fails_over),
 		RIG_TEST(destroyed_early),
 	};
 
