@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/memory_journal_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -219,6 +220,7 @@ static int make_file(struct journal_file *file, struct journal_state *state,
 	if (err)
 		return err;
 	map = file->map;
+	assert(map);
 	map->version = JOURNAL_VERSION;
 	map->state_len = sizeof(struct journal_state);
 	map->ring_bytes = file->ring_bytes;
