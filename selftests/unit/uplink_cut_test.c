@@ -108,7 +108,7 @@ static void cut_and_cut_again(void **state)
 		/* What is counted here is what was announced there. */
 		CHECK_EQ(lost, 0);
 		CHECK_EQ(rig_journal(&rig).lost_packets[LOSS_JOURNAL_FULL] > 0, c->burst > 0);
-		print_message("%s: %" PRIu64 " frames, %" PRIu64 " connections, %" PRIu64
+		print_message("# %s: %" PRIu64 " frames, %" PRIu64 " connections, %" PRIu64
 			      " losses, %" PRIu64 " refusals, %" PRIu64 " restarts\n",
 			      c->name, memory_journal_next_sequence(rig.journal) - 1,
 			      rig.server.connections, rig.server.losses, rig.server.nacks,
