@@ -60,7 +60,8 @@ documented() {
 				echo "$file: no such file: $link"
 				failed=1
 			}
-		done < <(grep -oE '\]\([^)#:]+' "$file" | sed 's/](//')
+		done < <(grep -oE '\]\([^)]+\)' "$file" | sed 's/^](//; s/)$//; s/#.*//' |
+			grep -v '://' | grep .)
 	done
 	[ -z "$failed" ]
 }
