@@ -81,6 +81,7 @@ struct ingest {
 	uint64_t failure_logged_ns, failures_since;
 	struct latency latency;
 	struct refusals refusals;
+	struct log_budget loss_budget;
 
 	pthread_t thread;
 	bool started;

@@ -195,6 +195,19 @@ void ingest_store_failed(struct ingest *ingest, int err)
 	ingest->failures_since = 0;
 }
 
+static void log_loss(struct ingest *ingest, const struct pending *pending)
+{
+	char name[STREAM_NAME_LEN];
+	uint64_t suppressed;
+
+	if (!log_budget_take(&ingest->loss_budget, loop_now(ingest->loop), &suppressed))
+		return;
+	log_warning(0, "stream %s has lost %" PRIu64 " packets on its way here (%s)%s",
+		    stream_name(&pending->stream->info.id, name), pending->packets,
+		    loss_reason_name(pending->lost - 1u),
+		    suppressed ? ", and others have before" : "");
+}
+
 static void pending_durable(struct ingest *ingest, const struct pending *pending, uint64_t now_utc)
 {
 	struct stream *stream = pending->stream;
@@ -204,6 +217,7 @@ static void pending_durable(struct ingest *ingest, const struct pending *pending
 	info->bytes += pending->len;
 	if (pending->lost) {
 		info->lost[pending->lost - 1] += pending->packets;
+		log_loss(ingest, pending);
 	} else {
 		info->packets += pending->packets;
 		info->wire_packets += pending->wire_packets;

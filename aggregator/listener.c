@@ -386,7 +386,8 @@ static int set_options(int fd, const struct addr *address)
 	return 0;
 }
 
-static int acceptor_open(struct acceptor *acceptor, const struct addr *address)
+/* bound: where it is in fact, if port 0 was asked for. */
+static int acceptor_open(struct acceptor *acceptor, const struct addr *address, struct addr *bound)
 {
 	int err;
 
@@ -396,7 +397,9 @@ static int acceptor_open(struct acceptor *acceptor, const struct addr *address)
 	err = set_options(acceptor->fd, address);
 	if (err)
 		return err;
-	if (bind(acceptor->fd, &address->any, address->len) || listen(acceptor->fd, BACKLOG))
+	bound->len = sizeof(bound->in6);
+	if (bind(acceptor->fd, &address->any, address->len) || listen(acceptor->fd, BACKLOG) ||
+	    getsockname(acceptor->fd, &bound->any, &bound->len))
 		return -errno;
 	return 0;
 }
@@ -422,6 +425,7 @@ int listener_create(struct listener **ret, struct loop *loop, const struct liste
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 	char name[ADDR_TEXT_LEN] = "";
+	struct addr bound;
 	int err = -ENOMEM;
 
 	if (!listener)
@@ -440,9 +444,10 @@ int listener_create(struct listener **ret, struct loop *loop, const struct liste
 		acceptor->accept.done = accept_done;
 		acceptor->pause.expired = pause_expired;
 		addr_text(&config->addresses->list[i], name);
-		err = acceptor_open(acceptor, &config->addresses->list[i]);
+		err = acceptor_open(acceptor, &config->addresses->list[i], &bound);
 		if (err)
 			goto fail;
+		addr_text(&bound, name);
 		snprintf(listener->text + len, sizeof(listener->text) - len, "%s%s",
 			 len ? ", " : "", name);
 	}

@@ -209,6 +209,7 @@ b_goes_on() {
 	run -0 client a up frames=1 loss=7 frames=1 acked
 	[[ $output == *"ack 9"* ]]
 	equal lost "$(of_stream a .lost.journal_full)" 70
+	logged aggregator "stream a/0@01000000 has lost 70 packets on its way here (journal_full)"
 	equal packets "$(of_stream a .packets)" 20
 	equal durable "$(of_stream a .durable_sequence)" 9
 }
