@@ -193,22 +193,17 @@ static void add_file(struct checkpoint *checkpoint, const struct checkpoint_file
 
 /*
  * What goes into a new file may come again after a crash, and then into another one: the file has
- * to be known before there is something in it.
+ * to be known before there is something in it. If that cannot be saved, packets twice are better
+ * than none.
  */
-static int adding_file(void *context, const struct checkpoint_file *file)
+static void adding_file(void *context, const struct checkpoint_file *file)
 {
 	struct reader_pcapng *reader = context;
-	int err;
 
 	if (reader->checkpoint_state != CHECKPOINT_NONE)
 		add_file(&reader->checkpoint, file);
 	add_file(&reader->saved, file);
-	err = save(reader, &reader->saved);
-	if (err && reader->checkpoint_state != CHECKPOINT_NONE)
-		reader->checkpoint.file_count--;
-	if (err)
-		reader->saved.file_count--;
-	return err;
+	(void)save(reader, &reader->saved);
 }
 
 /* Moves the checkpoint that is under way on, as far as the files have got. */

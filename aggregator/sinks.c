@@ -120,9 +120,8 @@ static int put(struct sinks *sinks, bool is_late, int link_type_suffix,
 			return -EOPNOTSUPP;
 		if (sinks->count == CHECKPOINT_FILES_MAX)
 			return -EMFILE;
-		err = sinks->adding(sinks->config.context, &file);
-		if (!err)
-			err = add(sinks, is_late, link_type_suffix, NULL, &sink);
+		sinks->adding(sinks->config.context, &file);
+		err = add(sinks, is_late, link_type_suffix, NULL, &sink);
 		if (err)
 			return err;
 		log_info("writing %s to %s",

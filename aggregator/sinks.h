@@ -17,8 +17,8 @@ struct sink {
 
 struct sinks {
 	struct output_config config; /* of the main file */
-	/* A file beside the main one is about to be made; not if this fails. */
-	int (*adding)(void *context, const struct checkpoint_file *file);
+	/* A file beside the main one is about to be made. */
+	void (*adding)(void *context, const struct checkpoint_file *file);
 	struct sink list[CHECKPOINT_FILES_MAX];
 	uint32_t count;
 };
