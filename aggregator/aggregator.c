@@ -390,11 +390,13 @@ void aggregator_destroy(struct aggregator *aggregator)
 	if (!aggregator)
 		return;
 	listener_destroy(aggregator->listener);
+	aggregator->listener = NULL;
+	/* It turns the loop, and asks all the others. */
+	control_destroy(aggregator->control);
 	for (uint32_t i = 0; i < aggregator->worker_count; i++)
 		ingest_destroy(aggregator->workers[i]);
 	(void)reader_pcapng_destroy(aggregator->reader);
 	if (aggregator->loop) {
-		control_destroy(aggregator->control);
 		loop_timer_stop(aggregator->loop, &aggregator->stats);
 		loop_event_release(&aggregator->event);
 		loop_signal_release(&aggregator->signals);
