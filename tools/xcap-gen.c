@@ -56,9 +56,8 @@ struct generator {
 	unsigned int ifindex;
 	uint8_t frame[SIZE_MAX_FRAME];
 	struct gen_config config;
-	struct gen_state own_state;
-	struct gen_state *state; /* own_state, or the BPF program's */
-	uint64_t refused;	 /* by the interface, as AF_PACKET is told */
+	struct gen_state state; /* of xdp, when it has ended */
+	uint64_t refused;	/* by the interface, as AF_PACKET is told */
 	struct xcap_gen *skel;
 	pthread_t thread;
 	int thread_err;
@@ -309,27 +308,27 @@ static int run_packet(struct generator *g)
 		iov[i] = (struct iovec){ frames[i], g->options.size };
 		messages[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
 	}
-	g->own_state.utc_offset_ns = utc_offset_ns();
+	g->state.utc_offset_ns = utc_offset_ns();
 	for (;;) {
 		for (n = 0; n < BATCH; n++) {
 			now = clock_ns(CLOCK_MONOTONIC);
-			if (!gen_due(g->state, &g->config, now))
+			if (!gen_due(&g->state, &g->config, now))
 				break;
-			gen_stamp(frames[n], g->state, &g->config, now);
+			gen_stamp(frames[n], &g->state, &g->config, now);
 		}
 		err = send_batch(g, messages, n);
-		if (err || g->state->is_done)
+		if (err || g->state.is_done)
 			return err;
 		now = clock_ns(CLOCK_MONOTONIC);
-		if (is_realtime && g->state->lag_max_ns > HOPELESS_NS) {
+		if (is_realtime && g->state.lag_max_ns > HOPELESS_NS) {
 			set_realtime(false);
 			is_realtime = false;
 		}
 		if (n == BATCH && now - tick < TICK_NS)
 			continue;
-		g->own_state.utc_offset_ns = utc_offset_ns();
+		g->state.utc_offset_ns = utc_offset_ns();
 		if (n < BATCH)
-			tick = MAX(gen_due_at(g->state, &g->config, now), tick + TICK_NS);
+			tick = MAX(gen_due_at(&g->state, &g->config, now), tick + TICK_NS);
 		else
 			tick = now;
 		if (should_stop(tick > now ? tick - now : 0))
@@ -340,19 +339,20 @@ static int run_packet(struct generator *g)
 static void *run_program(void *context)
 {
 	struct generator *g = context;
+	const struct gen_state *state = &g->skel->bss->xcap_gen_state;
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = g->frame,
 		    .data_size_in = (uint32_t)g->options.size, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
 		    .batch_size = BATCH);
 	int err;
 
 	do {
-		uint64_t left = g->config.count - g->state->sent;
+		uint64_t left = g->config.count - state->sent;
 
 		run.repeat = (int)MIN(left, 1u << 30);
 		if (g->config.interval_ns)
 			run.repeat = 1 << 30; /* most of them find nothing due */
 		err = bpf_prog_test_run_opts(bpf_program__fd(g->skel->progs.xcap_gen), &run);
-	} while (!err && !g->state->is_done && g->state->sent < g->config.count);
+	} while (!err && !state->is_done && state->sent < g->config.count);
 	g->thread_err = err == -EINTR ? 0 : err;
 	__atomic_store_n(&g->has_ended, true, __ATOMIC_RELEASE);
 	return NULL;
@@ -367,6 +367,7 @@ static void interrupted(int number)
 static int run_xdp(struct generator *g)
 {
 	struct sigaction action = { .sa_handler = interrupted };
+	struct gen_state *state;
 	bool stop = false;
 	int err;
 
@@ -374,12 +375,13 @@ static int run_xdp(struct generator *g)
 	if (!g->skel)
 		return log_error(-errno, "cannot open the BPF object");
 	memcpy((void *)&g->skel->rodata->xcap_gen_config, &g->config, sizeof(g->config));
-	g->skel->bss->xcap_gen_state.utc_offset_ns = utc_offset_ns();
+	state = &g->skel->bss->xcap_gen_state;
+	state->utc_offset_ns = utc_offset_ns();
 	err = xcap_gen__load(g->skel);
 	if (err)
 		return log_error(err, "cannot load the BPF program (it takes CAP_BPF and "
 				      "CAP_NET_ADMIN: sudo)");
-	g->state = &g->skel->bss->xcap_gen_state;
+	state = &g->skel->bss->xcap_gen_state; /* loading has moved it */
 
 	sigaction(SIGUSR1, &action, NULL);
 	err = -pthread_create(&g->thread, NULL, run_program, g);
@@ -387,12 +389,13 @@ static int run_xdp(struct generator *g)
 		return log_error(err, "cannot start a thread");
 	while (!__atomic_load_n(&g->has_ended, __ATOMIC_ACQUIRE)) {
 		stop |= should_stop(2 * NS_PER_MS);
-		__atomic_store_n(&g->state->utc_offset_ns, utc_offset_ns(), __ATOMIC_RELAXED);
+		__atomic_store_n(&state->utc_offset_ns, utc_offset_ns(), __ATOMIC_RELAXED);
 		/* Again and again: the first may come between two calls. */
-		if (stop || __atomic_load_n(&g->state->is_done, __ATOMIC_RELAXED))
+		if (stop || __atomic_load_n(&state->is_done, __ATOMIC_RELAXED))
 			pthread_kill(g->thread, SIGUSR1);
 	}
 	pthread_join(g->thread, NULL);
+	g->state = *state;
 	if (g->thread_err)
 		return log_error(g->thread_err, "cannot run live frames (kernel 5.18 or later)");
 	return 0;
@@ -430,7 +433,7 @@ static double cpu_seconds(void)
 
 static void report(const struct generator *g, const struct link_counts *taken, double cpu)
 {
-	const struct gen_state *s = g->state;
+	const struct gen_state *s = &g->state;
 	double seconds = (double)(s->sent_ns - s->start_ns) / 1e9;
 	double rate = s->sent > 1 ? (double)(s->sent - 1) / seconds : 0;
 	double bits = rate * 8 * (double)g->options.size;
@@ -455,7 +458,7 @@ static void report(const struct generator *g, const struct link_counts *taken, d
 /* Redirected frames that nobody takes vanish without an error. */
 static int check_taken(const struct generator *g, const struct link_counts *taken)
 {
-	if (g->engine != ENGINE_XDP || !g->state->sent || taken->packets >= g->state->sent / 10)
+	if (g->engine != ENGINE_XDP || !g->state.sent || taken->packets >= g->state.sent / 10)
 		return 0;
 	return log_error(-ENXIO,
 			 "%s did not take the frames (a veth does if its peer has NAPI: `ethtool "
@@ -486,7 +489,7 @@ static int generate(struct generator *g)
 		after = link_counts(g->options.interface);
 		after.packets -= before.packets;
 		after.drops -= before.drops;
-		if (after.packets + after.drops + g->refused >= g->state->sent)
+		if (after.packets + after.drops + g->refused >= g->state.sent)
 			break;
 		usleep(2000);
 	}
@@ -568,7 +571,6 @@ int main(int argc, char **argv)
 		o->dst_ip = o->ipv6 ? "fd00:200::2" : "10.200.0.2";
 	is_xdp = o->size <= XDP_SIZE_MAX && (!o->rate || o->rate > XDP_RATE_MIN);
 	g->engine = o->engine ? (enum engine)o->engine : is_xdp ? ENGINE_XDP : ENGINE_PACKET;
-	g->state = &g->own_state;
 
 	err = ask_interface(g);
 	if (!err) {
