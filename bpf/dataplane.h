@@ -36,7 +36,7 @@ struct dataplane_interface_config {
 	unsigned int ifindex;
 	enum xcap_mode mode;
 	uint32_t snaplen;
-	unsigned int directions; /* enum xcap_direction bits */
+	unsigned int directions; /* enum xcap_direction bits; both on loopback: arriving only */
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool promiscuous;

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,10 @@ static int query_device(struct dataplane_interface *interface, char *error)
 				    "(--mode pcap may know it)",
 				    interface->device.name, interface->device.arp_type);
 	interface->link_type = (uint16_t)err;
+	/* What leaves by loopback arrives there: once is enough, as in tcpdump. */
+	if (interface->device.arp_type == ARPHRD_LOOPBACK &&
+	    interface->config.directions == (XCAP_IN | XCAP_OUT))
+		interface->config.directions = interface->info.directions = XCAP_IN;
 	return 0;
 }
 

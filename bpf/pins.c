@@ -16,6 +16,7 @@
 
 #include "bpf/compat.h"
 #include "bpf/explain.h"
+#include "common/log.h"
 
 #define BPFFS_DEFAULT "/sys/fs/bpf"
 
@@ -71,6 +72,7 @@ static int mount_own(struct pins_bpffs *pins, const char *path, char *error)
 			       "cannot mount a bpf file system at %s (none is at " BPFFS_DEFAULT
 			       "; mount one, or name one by --bpffs)",
 			       path);
+	log_info("mounted a bpf file system at %s", path);
 	add(pins, path, true);
 	return 0;
 }

@@ -468,6 +468,32 @@ is_idle() {
 		jq '[.instances[0].rings[].pending_bytes] | add')" -eq 0 ]
 }
 
+@test "on loopback each packet is seen once, as by tcpdump" {
+	new_ns b
+	judge judge b lo
+	probe mirror b -i lo -w "$BATS_TEST_TMPDIR/mirror.pcap"
+	in_ns b ping -q -c 3 -i 0.2 127.0.0.1
+	wait_for 5 has_packets "$BATS_TEST_TMPDIR/judge.pcap" 6
+	stop mirror INT
+	stop judge INT
+	same_packets "$BATS_TEST_TMPDIR/judge.pcap" "$BATS_TEST_TMPDIR/mirror.pcap"
+	balanced mirror lo
+}
+
+@test "without a bpf file system it mounts one of its own, and detaching unmounts it" {
+	two_hosts
+	# In the mount namespace of the suite.
+	! mountpoint -q /sys/fs/bpf || umount -l /sys/fs/bpf
+	start mirror b "$HELPERS/dataplane_probe" --name mirror --run-dir "$RUN_DIR" -i wb
+	wait_for 10 is_ready mirror
+	equal "file system" "$(stat -f -c %T "$RUN_DIR/bpf")" bpf_fs
+	kill -KILL "${PIDS[mirror]}"
+	ended mirror || true
+	"$HELPERS/dataplane_probe" --detach --name mirror --run-dir "$RUN_DIR"
+	[ ! -e "$RUN_DIR/bpf" ]
+	equal "links left" "$(links)" 0
+}
+
 @test "promiscuous as long as it captures" {
 	two_hosts
 	probe mirror b -i wb --promiscuous
