@@ -196,6 +196,7 @@ static int attach_interface(struct agent *agent, const char *name)
 		.snaplen = (uint32_t)options->snaplen,
 		.directions = directions[options->direction],
 		.force = options->force,
+		.generic = options->xdp_mode == AGENT_XDP_GENERIC,
 		.promiscuous = !options->no_promiscuous,
 	};
 	char error[DATAPLANE_ERROR_LEN];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agent/frame_builder.h"
 #include "agent/gather.h"
@@ -29,6 +30,8 @@
 #define MARK_SOON_NS (4 * NS_PER_MS)
 /* A recording that ended by itself is shipped however long that takes. */
 #define NO_DEADLINE_NS (1ull << 60)
+/* A lane needs little of a processor, but what it does not get in time is lost packets. */
+#define LANE_NICE (-10)
 
 struct lane_poll {
 	struct loop_op op;
@@ -508,6 +511,8 @@ static void *lane_thread(void *argument)
 		CPU_SET((unsigned int)lane->config.cpu, &set);
 		(void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 	}
+	/* Of this thread alone (setpriority(2), "C library/kernel differences"); a wish. */
+	(void)setpriority(PRIO_PROCESS, 0, LANE_NICE);
 	err = loop_create(&lane->loop, 256);
 	if (!err)
 		err = loop_event_init(&lane->stop_event, lane->loop, stop_signalled);

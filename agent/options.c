@@ -14,6 +14,7 @@
 #define AT(member) .offset = offsetof(struct agent_options, member)
 
 static const char *const modes[] = { "mirror", "tap", "pcap", NULL };
+static const char *const xdp_modes[] = { "auto", "generic", NULL };
 static const char *const directions[] = { "in", "out", "inout", NULL };
 static const char *const when_full[] = { "drop-oldest", "drop-newest", NULL };
 static const char *const stamps[] = { "recorded", "now", NULL };
@@ -36,6 +37,13 @@ static const struct config_option options[] = {
 	  .help = "mirror copies what the host receives and sends; tap takes what arrives, for "
 		  "SPAN "
 		  "and TAP ports; pcap reads what was recorded (-r)" },
+	{ .name = "xdp-mode",
+	  .type = CONFIG_CHOICE,
+	  AT(xdp_mode),
+	  .metavar = "MODE",
+	  .choices = xdp_modes,
+	  .fallback = "auto",
+	  .help = "tap: auto is native XDP where the driver can, else generic" },
 	{ .name = "snapshot-length",
 	  .letter = 's',
 	  .type = CONFIG_COUNT,

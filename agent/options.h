@@ -9,6 +9,7 @@
 
 /* In the order of the choices in the table. */
 enum agent_mode { AGENT_MIRROR, AGENT_TAP, AGENT_PCAP };
+enum agent_xdp_mode { AGENT_XDP_AUTO, AGENT_XDP_GENERIC };
 enum agent_direction { AGENT_IN, AGENT_OUT, AGENT_INOUT };
 enum agent_when_full { AGENT_DROP_OLDEST, AGENT_DROP_NEWEST };
 enum agent_stamp { AGENT_STAMP_RECORDED, AGENT_STAMP_NOW };
@@ -17,6 +18,7 @@ struct agent_options {
 	/* capture */
 	struct config_list interfaces; /* empty: that of the default route */
 	int mode;		       /* enum agent_mode */
+	int xdp_mode;		       /* enum agent_xdp_mode */
 	uint64_t snaplen;
 	uint64_t count;	       /* 0: no end */
 	int direction;	       /* enum agent_direction */
