@@ -4,6 +4,10 @@
  * and the kernel is told only in give_back() how far it may write. libbpf's consumer gives each
  * record back at once.
  *
+ * The kernel wakes a reader who has caught up, by an interrupt. So while packets keep coming the
+ * last record is held back: we seem to be behind, and look by ourselves. give_back() after a pass
+ * that took nothing leaves nothing behind: then we may sleep.
+ *
  * The position is the ring's own: bytes ever consumed. It is in the pinned map, so that a daemon
  * restarted goes on where the last one had given back.
  */
@@ -29,6 +33,8 @@ struct source_ring {
 	size_t page_size, size;
 	unsigned long at;	 /* position of the next record */
 	unsigned long published; /* what the kernel knows */
+	unsigned long last;	 /* position of the last record taken */
+	bool has_taken;		 /* since give_back() */
 	unsigned long end;	 /* producer's position when last looked at */
 	uint64_t received;
 };
@@ -99,19 +105,27 @@ static void ring_take(struct source *source)
 {
 	struct source_ring *ring = ring_of(source);
 
+	ring->last = ring->at;
+	ring->has_taken = true;
 	ring->at += record_len(header_at(ring, ring->at));
 	ring->received++;
+}
+
+static void publish(struct source_ring *ring, unsigned long position)
+{
+	if (position == ring->published)
+		return;
+	ring->published = position;
+	/* Pairs with the kernel's look at it before it wakes us; a poll looks once more. */
+	__atomic_store_n(ring->consumer, position, __ATOMIC_SEQ_CST);
 }
 
 static void ring_give_back(struct source *source)
 {
 	struct source_ring *ring = ring_of(source);
 
-	if (ring->at == ring->published)
-		return;
-	ring->published = ring->at;
-	/* Pairs with the kernel's look at it before it wakes us; a poll looks once more. */
-	__atomic_store_n(ring->consumer, ring->at, __ATOMIC_SEQ_CST);
+	publish(ring, ring->has_taken ? ring->last : ring->at);
+	ring->has_taken = false;
 }
 
 static uint64_t ring_position(const struct source *source)
@@ -136,7 +150,7 @@ static void ring_seek(struct source *source, uint64_t position)
 	if (at != position)
 		return;
 	ring->at = at;
-	ring_give_back(source);
+	publish(ring, at);
 }
 
 static void ring_stats(const struct source *source, struct source_stats *ret)
@@ -153,8 +167,11 @@ static void ring_destroy(struct source *source)
 {
 	struct source_ring *ring = ring_of(source);
 
-	if (ring->consumer)
+	if (ring->consumer) {
+		if (!ring->has_taken)
+			publish(ring, ring->at);
 		munmap(ring->consumer, ring->page_size);
+	}
 	if (ring->producer)
 		munmap((void *)(uintptr_t)ring->producer, ring->page_size + 2 * ring->size);
 	if (ring->source.poll_fd >= 0)
