@@ -318,13 +318,17 @@ start_aggregator() {
 	tls_options aggregator
 	start aggregator "$ns" "$XCAP_BIN/xcap-aggregator" --listen "$address:$AGGREGATOR_PORT" \
 		--store "$STORE" --run-dir "$RUN_DIR" "${TLS[@]}" "$@"
-	wait_for 10 listens aggregator "$ns" "$AGGREGATOR_PORT"
+	wait_for 10 unless_ended aggregator listens aggregator "$ns" "$AGGREGATOR_PORT"
 	is_running aggregator || fail "the aggregator has ended"
 }
 
-# True also of one that has ended: no use to wait any longer.
+# unless_ended NAME CMD...: for wait_for; of a daemon that has ended nothing need be waited for.
+unless_ended() {
+	! is_running "$1" || "${@:2}"
+}
+
 listens() {
-	is_running "$1" || return 0
+	is_running "$1" || fail "$1 has ended"
 	if [ "$2" = - ]; then
 		ss -Htln "sport = :$3"
 	else
@@ -346,12 +350,12 @@ start_agent() {
 	fi
 	start "$name" "$ns" "$XCAP_BIN/xcapd" --name "$name" --run-dir "$RUN_DIR" \
 		--bpffs "$XCAP_BPFFS" "${TLS[@]}" "$@"
-	wait_for 10 answers "$name"
+	wait_for 10 unless_ended "$name" answers "$name"
 	is_running "$name" || fail "$name has ended"
 }
 
 answers() {
-	is_running "$1" || return 0
+	is_running "$1" || fail "$1 has ended"
 	"$XCAP_BIN/xcapctl" --socket "$RUN_DIR/$1.sock" status --json
 }
 
