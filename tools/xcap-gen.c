@@ -36,7 +36,7 @@
 #define XDP_RATE_MIN 700000
 #define TICK_NS (500 * NS_PER_US)
 #define GRACE_NS (20 * NS_PER_MS) /* to make up for what is late at the end */
-#define HOPELESS_NS (20 * NS_PER_MS)
+#define HOPELESS_NS (200 * NS_PER_MS)
 #define BATCH 64
 #define NO_LIMIT UINT64_MAX
 
