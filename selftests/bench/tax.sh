@@ -40,29 +40,42 @@ with() {
 	esac
 }
 
-rate_of() {
-	with "$1" /dev/null received generate --size "$2" --duration 1 --engine xdp
+# nanoseconds WHO SIZE: of wall clock and of the sender's processor time that a packet took.
+nanoseconds() {
+	local before
+
+	before=$(counter b vb rx_packets)
+	with "$1" /dev/null generate --size "$2" --duration 1 --engine xdp >"$BATS_TEST_TMPDIR/gen.json"
+	jq -r --argjson n $(($(counter b vb rx_packets) - before)) \
+		'"\(.seconds * 1e9 / $n) \(.cpu_seconds * 1e9 / $n)"' "$BATS_TEST_TMPDIR/gen.json"
 }
 
 tax() {
-	local size=$1 round who without
-	local -A rates=()
+	local size=$1 round who wall cpu
+	local -A walls=() cpus=()
 
 	generate --size "$size" --duration 1 >/dev/null
 	for ((round = 0; round < ROUNDS; round++)); do
 		for who in nobody tcpdump xcap; do
-			rates[$who]+=" $(rate_of "$who" "$size")"
+			read -r wall cpu < <(nanoseconds "$who" "$size")
+			walls[$who]+=" $wall"
+			cpus[$who]+=" $cpu"
 		done
 	done
 	for who in nobody tcpdump xcap; do
 		# shellcheck disable=SC2086
-		rates[$who]=$(median ${rates[$who]})
-		result "tax: $size B flat out, with $who" "${rates[$who]}" packets/s
+		walls[$who]=$(median ${walls[$who]})
+		# shellcheck disable=SC2086
+		cpus[$who]=$(median ${cpus[$who]})
+		result "tax: $size B flat out, with $who" "$(calc %.0f "1e9 / ${walls[$who]}")" packets/s
 	done
-	without=$(calc %.9f "1e6 / ${rates[nobody]}")
 	result "tax: $size B, of mirror, /dev/null" \
-		"$(calc %.3f "1e6 / ${rates[xcap]} - $without")" us "<= 0.5 x" \
-		tcpdump "$(calc %.3f "1e6 / ${rates[tcpdump]} - $without")"
+		"$(calc %.3f "(${walls[xcap]} - ${walls[nobody]}) / 1000")" us "<= 0.5 x" \
+		tcpdump "$(calc %.3f "(${walls[tcpdump]} - ${walls[nobody]}) / 1000")"
+	# The same where others take the processor away in between.
+	result "tax: $size B, of mirror, in processor time" \
+		"$(calc %.3f "(${cpus[xcap]} - ${cpus[nobody]}) / 1000")" us "" \
+		tcpdump "$(calc %.3f "(${cpus[tcpdump]} - ${cpus[nobody]}) / 1000")"
 }
 
 # Packets kept in a second out of a million sent.
