@@ -205,6 +205,7 @@ static int map_pages(struct source_ring *ring)
 		return -errno;
 	ring->producer = pages;
 	ring->data = (const uint8_t *)pages + ring->page_size;
+	ring->at = ring->published = ring->end = *ring->consumer;
 	return 0;
 }
 
@@ -232,7 +233,6 @@ int source_ring_create(struct source **ret, int map_fd, unsigned int number)
 	err = ring->source.poll_fd < 0 ? -errno : map_pages(ring);
 	if (err)
 		goto fail;
-	ring->at = ring->published = ring->end = *ring->consumer;
 	*ret = &ring->source;
 	return 0;
 fail:

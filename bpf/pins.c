@@ -227,7 +227,7 @@ static int lock_file(const char *path, int flags, int *pid)
 			return -errno;
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-			*pid = flags & O_DIRECTORY ? 0 : read_pid(fd);
+			*pid = (flags & O_DIRECTORY) ? 0 : read_pid(fd);
 			close(fd);
 			return err;
 		}

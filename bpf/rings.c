@@ -29,7 +29,7 @@ static int pin_path(char path[PATH_MAX], const char *dir, int ring)
 
 uint64_t rings_size(uint64_t total_bytes, unsigned int *count)
 {
-	unsigned int cpus = (unsigned int)MAX(get_nprocs(), 1);
+	unsigned int cpus = (unsigned int)MAX(MIN(get_nprocs(), XCAP_CPUS_MAX), 1);
 	uint64_t total = total_bytes ? total_bytes : MIN(cpus * RING_DEFAULT, TOTAL_DEFAULT_MAX);
 	uint64_t size = RING_MIN;
 
@@ -105,22 +105,20 @@ int rings_create(struct rings *ret, const char *dir, int map_fd, uint64_t total_
 		err = -ENOMEM;
 		goto fail;
 	}
-	for (; rings.count < wanted; rings.count++) {
+	do {
 		fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "xcap_ring", 0, 0,
 				    (__u32)rings.ring_bytes, NULL);
 		if (fd < 0) {
 			err = fd;
 			goto fail;
 		}
-		rings.fds[rings.count] = fd;
-		err = pin_path(path, dir, (int)rings.count);
+		rings.fds[rings.count++] = fd;
+		err = pin_path(path, dir, (int)rings.count - 1);
 		if (!err)
 			err = bpf_obj_pin(fd, path);
-		if (err) {
-			rings.count++;
+		if (err)
 			goto fail;
-		}
-	}
+	} while (rings.count < wanted);
 	for (__u32 cpu = 0; cpu < MIN(cpus, XCAP_CPUS_MAX); cpu++) {
 		err = bpf_map_update_elem(map_fd, &cpu, &rings.fds[cpu % rings.count], BPF_ANY);
 		if (err)
