@@ -38,7 +38,7 @@ genstat() {
 	local engine
 
 	for engine in xdp packet; do
-		capture 20011 gen --count 20011 --engine "$engine" --run 7 --json
+		capture 20011 gen --count 20011 --rate 50000 --engine "$engine" --run 7 --json
 		genstat --count 20011 >"$BATS_TEST_TMPDIR/stat"
 		run -0 jq -r '.groups[] | "\(.run) \(.distinct) \(.missing) \(.duplicates) \(.out_of_order)"' \
 			"$BATS_TEST_TMPDIR/stat"
