@@ -269,7 +269,8 @@ start() {
 	shift 2
 
 	[ "$ns" = - ] || enter=(nsenter --net="/run/netns/$(ns "$ns")" --)
-	"${enter[@]}" "$@" </dev/null >"$BATS_TEST_TMPDIR/$name.out" \
+	# A group of its own, so that nothing it starts outlives the test.
+	setsid "${enter[@]}" "$@" </dev/null >"$BATS_TEST_TMPDIR/$name.out" \
 		2>>"$BATS_TEST_TMPDIR/$name.log" 3>&- &
 	PIDS[$name]=$!
 	unset "STATUS[$name]"
@@ -297,13 +298,14 @@ ended() {
 }
 
 kill_daemon() {
-	[ -z "${STATUS[$1]-}" ] || return 0
-	kill -TERM "${PIDS[$1]}" 2>/dev/null || return 0
-	for _ in {1..50}; do
-		kill -0 "${PIDS[$1]}" 2>/dev/null || return 0
-		sleep 0.02
-	done
-	kill -KILL "${PIDS[$1]}"
+	if [ -z "${STATUS[$1]-}" ]; then
+		kill -TERM "${PIDS[$1]}" 2>/dev/null || true
+		for _ in {1..150}; do
+			is_running "$1" || break
+			sleep 0.02
+		done
+	fi
+	kill -KILL -- "-${PIDS[$1]}" 2>/dev/null || true
 }
 
 # start_aggregator NS [ARGUMENT...]: at $AGGREGATOR_IP:$AGGREGATOR_PORT (in NS "-", on 127.0.0.1)
