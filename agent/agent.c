@@ -253,6 +253,16 @@ static int attach_interfaces(struct agent *agent)
 	return code;
 }
 
+/* What an earlier daemon of this instance had attached, and this one is not asked for, goes. */
+static int replace_interfaces(struct agent *agent)
+{
+	int code = attach_interfaces(agent);
+
+	if (!code)
+		dataplane_prune(agent->dataplane);
+	return code;
+}
+
 static int start(struct agent *agent)
 {
 	char error[DATAPLANE_ERROR_LEN];
@@ -421,7 +431,7 @@ static int set_up(struct agent *agent)
 	if (!code && !agent->options->read)
 		code = open_dataplane(agent);
 	if (!code && !agent->options->read)
-		code = attach_interfaces(agent);
+		code = replace_interfaces(agent);
 	agent->shared.interfaces = agent->lane_interfaces;
 	agent->shared.interface_count = agent->interface_count;
 	agent->shared.count_max = agent->options->count;

@@ -169,3 +169,13 @@ pending_at_least() {
 	equal "stored" "$(status aggregator '[.streams[].packets] | add')" \
 		"$(grep 'packets captured' "$BATS_TEST_TMPDIR/agent-b.log" | awk '{ print $1 }')"
 }
+
+@test "an interface that is not asked for any more is given up by the next start" {
+	two_hosts
+	start_agent agent-b b -i wb,uplink -w "$BATS_TEST_TMPDIR/two.pcapng"
+	stop agent-b KILL || true
+	equal "after the kill" "$(attached agent-b | sort | xargs)" "uplink true wb true"
+	start_agent agent-b b -i wb -w "$BATS_TEST_TMPDIR/one.pcapng"
+	equal "after the restart" "$(attached agent-b)" "wb true"
+	stop agent-b
+}
