@@ -150,6 +150,7 @@ static void ring_seek(struct source *source, uint64_t position)
 	if (at != position)
 		return;
 	ring->at = at;
+	ring->end = end; /* never behind `at` */
 	publish(ring, at);
 }
 
