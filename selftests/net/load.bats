@@ -7,6 +7,7 @@ load helpers
 # As many packets as the machine makes, for so long.
 FLAT_OUT_SECONDS=2
 STEADY_SECONDS=3
+SENDER=()
 
 # $1: mtu; a socket takes what is sent and never reads it.
 loaded_pair() {
@@ -35,7 +36,7 @@ generate() {
 	local name=$1
 	shift
 
-	in_ns a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --dst-ip 10.1.0.2 \
+	in_ns a "${SENDER[@]}" "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --dst-ip 10.1.0.2 \
 		--src-ip 10.1.0.1 --dst-port 9999 --json "$@" >"$BATS_TEST_TMPDIR/$name.json"
 }
 
@@ -98,6 +99,7 @@ elsewhere() {
 	local name
 
 	[ "$(nproc)" -gt 1 ] || return 0
+	SENDER=(taskset -c 0)
 	for name; do
 		taskset -a -p -c "1-$(($(nproc) - 1))" "${PIDS[$name]}" >/dev/null
 	done
