@@ -13,7 +13,7 @@ file=/dev/shm/xcap-tax.$$
 defer rm -f "$file"
 
 elsewhere() {
-	[ "$(nproc)" -lt 2 ] || taskset -a -p -c 1 "${PIDS[$1]}" >/dev/null
+	[ "$(nproc --all)" -lt 2 ] || taskset -a -p -c 1 "${PIDS[$1]}" >/dev/null
 }
 
 # with nobody|tcpdump|xcap OUTPUT CMD...
