@@ -406,6 +406,7 @@ static int set_up_writer(struct agent *agent)
 	struct writer_config config = {
 		.path = agent->options->write,
 		.replay = agent->options->read && agent->options->stamp != AGENT_STAMP_NOW,
+		.borrows = !agent->options->aggregators.count,
 		.state_changed = &agent->state_changed,
 	};
 	int err;

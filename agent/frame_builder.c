@@ -17,6 +17,8 @@
  */
 #define TOTAL_SOURCE (1ull << 62)
 #define TOTAL_COUNT 3
+/* How often UTC is compared with the monotonic clock, at most; a frame has one offset. */
+#define SAMPLE_NS NS_PER_MS
 
 struct known_interface {
 	const struct source *recorder; /* whose numbering id is of; NULL: ifindex */
@@ -147,7 +149,8 @@ static void update_offset(struct frame_builder *builder)
 	int64_t before = builder->offset_ns, change, slew;
 	uint64_t sampled_before = builder->sampled_ns;
 
-	if (builder->is_replay)
+	if (builder->is_replay ||
+	    (sampled_before && clock_ns(CLOCK_MONOTONIC) - sampled_before < SAMPLE_NS))
 		return;
 	builder->offset_ns = sample_offset(&builder->sampled_ns);
 	if (!sampled_before)

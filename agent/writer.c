@@ -2,37 +2,25 @@
 #include "agent/writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/capture.h"
+#include "agent/writer_file.h"
 #include "common/log.h"
 #include "common/merge.h"
 
-#define FLUSH_BYTES (256 * KIB)
-/* Held back in the merge: beyond it the journals hold the rest. */
+/* Copies held back in the merge: beyond it the journals hold the rest. */
 #define HELD_BYTES_MAX (32 * MIB)
 #define POLL_NS (10 * NS_PER_MS)
-
-/* One file: libpcap's readers want one link type in each. */
-struct output {
-	struct capture *capture;
-	struct buf pending;
-	uint64_t offset; /* bytes in the file, whole blocks */
-	int fd;
-	bool is_regular;
-};
 
 struct input {
 	struct lane *lane;
 	struct memory_journal_reader *reader;
-	uint32_t stream;
+	uint32_t stream, number;
 	uint64_t watermark_ns;
+	uint64_t read; /* position behind the frames taken */
 };
 
 struct writer {
@@ -41,7 +29,7 @@ struct writer {
 	struct merge *merge;
 	struct input *inputs;
 	unsigned int input_count;
-	struct output *outputs;
+	struct writer_file *outputs;
 	unsigned int output_count;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -72,53 +60,17 @@ static void committed(void *context)
 	pthread_mutex_unlock(&writer->lock);
 }
 
-static int output_open(struct output *output, const char *path)
+static int add_output(struct writer *writer, const char *path, struct writer_file **ret)
 {
-	struct stat st;
-
-	output->fd = strcmp(path, "-") ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
-				       : STDOUT_FILENO;
-	if (output->fd < 0 || fstat(output->fd, &st))
-		return -errno;
-	output->is_regular = S_ISREG(st.st_mode);
-	return capture_create(&output->capture, CAPTURE_PCAPNG, "xcapd " XCAP_VERSION);
-}
-
-static int add_output(struct writer *writer, const char *path, struct output **ret)
-{
-	struct output *list;
+	struct writer_file *list;
 
 	list = realloc(writer->outputs, (writer->output_count + 1) * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	writer->outputs = list;
-	list[writer->output_count] = (struct output){ .fd = -1 };
+	list[writer->output_count] = (struct writer_file){ .fd = -1 };
 	*ret = &list[writer->output_count++];
-	return output_open(*ret, path);
-}
-
-/* Writes what is pending; after a failure the file ends with a whole block. */
-static int flush(struct output *output)
-{
-	size_t done = 0;
-	ssize_t n;
-	int err;
-
-	while (done < output->pending.len) {
-		n = write(output->fd, output->pending.data + done, output->pending.len - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err = -errno;
-			if (output->is_regular && ftruncate(output->fd, (off_t)output->offset))
-				err = -errno;
-			return err;
-		}
-		done += (size_t)n;
-	}
-	output->offset += done;
-	buf_clear(&output->pending);
-	return 0;
+	return writer_file_open(*ret, path);
 }
 
 /* "dir/name.pcapng" becomes "dir/name.linktype101.pcapng". */
@@ -131,10 +83,18 @@ static void side_name(char *out, size_t size, const char *path, unsigned int lin
 	snprintf(out, size, "%.*s.linktype%u%s", (int)(dot - path), path, link_type, dot);
 }
 
+/* One thread writes it. */
+static void count(_Atomic uint64_t *counter)
+{
+	uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, before + 1, memory_order_relaxed);
+}
+
 static int put_packet(struct writer *writer, const struct merge_packet *packet)
 {
 	uint16_t link_type = packet->interface->link_type;
-	struct output *output = NULL;
+	struct writer_file *output = NULL;
 	char path[4096];
 	int err;
 
@@ -144,7 +104,7 @@ static int put_packet(struct writer *writer, const struct merge_packet *packet)
 			output = &writer->outputs[i];
 	}
 	if (!output && !strcmp(writer->config.path, "-")) {
-		atomic_fetch_add(&writer->stats.dropped_packets, 1);
+		count(&writer->stats.dropped_packets);
 		if (!writer->refused)
 			log_warning(0,
 				    "packets of link type %u are left out: standard output has "
@@ -160,14 +120,13 @@ static int put_packet(struct writer *writer, const struct merge_packet *packet)
 			return log_error(err, "cannot open %s", path);
 		log_info("packets of link type %u go to %s", link_type, path);
 	}
-	err = capture_packet(output->capture, NULL, packet->interface, &packet->packet,
-			     &output->pending);
+	err = writer_file_packet(output, packet, writer->config.borrows);
 	if (err)
 		return err;
-	atomic_fetch_add_explicit(&writer->stats.packets, 1, memory_order_relaxed);
+	count(&writer->stats.packets);
 	if (packet->is_late)
-		atomic_fetch_add_explicit(&writer->stats.late_packets, 1, memory_order_relaxed);
-	return output->pending.len >= FLUSH_BYTES ? flush(output) : 0;
+		count(&writer->stats.late_packets);
+	return writer_file_is_full(output) ? writer_file_flush(output) : 0;
 }
 
 static int flush_all(struct writer *writer)
@@ -176,7 +135,7 @@ static int flush_all(struct writer *writer)
 	int err;
 
 	for (unsigned int i = 0; i < writer->output_count; i++) {
-		err = flush(&writer->outputs[i]);
+		err = writer_file_flush(&writer->outputs[i]);
 		if (err)
 			return err;
 		bytes += writer->outputs[i].offset;
@@ -187,10 +146,11 @@ static int flush_all(struct writer *writer)
 
 static int write_merged(struct writer *writer)
 {
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct merge_packet packet;
 	int n, err;
 
-	while ((n = merge_next(writer->merge, clock_ns(CLOCK_MONOTONIC), &packet)) > 0) {
+	while ((n = merge_next(writer->merge, now, &packet)) > 0) {
 		err = put_packet(writer, &packet);
 		if (err)
 			return err;
@@ -203,7 +163,7 @@ static int write_merged(struct writer *writer)
  */
 static bool may_take(const struct writer *writer, const struct input *input)
 {
-	if (merge_stats(writer->merge)->bytes_held < HELD_BYTES_MAX)
+	if (writer->config.borrows || merge_stats(writer->merge)->bytes_held < HELD_BYTES_MAX)
 		return true;
 	for (unsigned int i = 0; i < writer->input_count; i++) {
 		if (writer->inputs[i].watermark_ns < input->watermark_ns)
@@ -220,20 +180,46 @@ static bool take_frames(struct writer *writer, struct input *input, int *err)
 	bool any = false;
 
 	while (may_take(writer, input) && memory_journal_next(input->reader, &frame)) {
-		*err = merge_frame(writer->merge, input->stream, 0, frame.offset, &frame.header,
-				   frame.data, frame.len, now, NULL);
+		*err = merge_frame(writer->merge, input->stream, input->number, frame.start,
+				   &frame.header, frame.data, frame.len, now, NULL);
 		if (*err)
 			return any;
-		memory_journal_release(input->reader, frame.offset);
+		input->read = frame.offset;
+		if (!writer->config.borrows)
+			memory_journal_release(input->reader, frame.offset);
 		input->watermark_ns = MAX(input->watermark_ns, frame.header.watermark_ns);
 		any = true;
 	}
 	/* It was read before the frames: it holds for all of them. */
-	if (memory_journal_drained(input->reader) && watermark > input->watermark_ns) {
+	if (memory_journal_read_all(input->reader) && watermark > input->watermark_ns) {
 		input->watermark_ns = watermark;
 		merge_watermark(writer->merge, input->stream, watermark, now);
 	}
 	return any;
+}
+
+/* What is written and borrowed goes back to the journals. */
+static void give_back(struct writer *writer)
+{
+	uint64_t low;
+
+	for (unsigned int i = 0; i < writer->input_count; i++) {
+		struct input *input = &writer->inputs[i];
+
+		low = merge_low_position(writer->merge, input->number, input->read);
+		memory_journal_release(input->reader, low);
+	}
+}
+
+static int write_merged_and_flush(struct writer *writer)
+{
+	int err = write_merged(writer);
+
+	if (!err)
+		err = flush_all(writer);
+	if (!err && writer->config.borrows)
+		give_back(writer);
+	return err;
 }
 
 static int turn(struct writer *writer)
@@ -249,11 +235,11 @@ static int turn(struct writer *writer)
 			if (err)
 				return err;
 		}
-		err = write_merged(writer);
+		err = write_merged_and_flush(writer);
 		if (err)
 			return err;
 	} while (any);
-	return flush_all(writer);
+	return 0;
 }
 
 /* True if the lanes have ended. */
@@ -287,20 +273,10 @@ static int finish(struct writer *writer)
 	if (err)
 		return err;
 	merge_finish(writer->merge);
-	err = write_merged(writer);
-	if (err)
-		return err;
-	for (unsigned int i = 0; i < writer->output_count; i++) {
-		struct output *output = &writer->outputs[i];
-
-		if (!capture_begun(output->capture)) {
-			err = capture_begin(output->capture, LINKTYPE_ETHERNET, &output->pending);
-			if (err)
-				return err;
-		}
-		capture_end(output->capture, &output->pending);
-	}
-	return flush_all(writer);
+	err = write_merged_and_flush(writer);
+	for (unsigned int i = 0; i < writer->output_count && !err; i++)
+		err = writer_file_end(&writer->outputs[i]);
+	return err ?: flush_all(writer);
 }
 
 static void *writer_thread(void *argument)
@@ -331,10 +307,11 @@ int writer_create(struct writer **ret, const struct writer_config *config)
 		.merge_wait_ns = 60 * NS_PER_SEC,
 		.memory_bytes = 4 * HELD_BYTES_MAX,
 		.replay = config->replay,
+		.borrows = config->borrows,
 	};
 	struct writer *writer = calloc(1, sizeof(*writer));
 	pthread_condattr_t attr;
-	struct output *output;
+	struct writer_file *output;
 	int err;
 
 	if (!writer)
@@ -366,7 +343,7 @@ int writer_add(struct writer *writer, struct lane *lane)
 		return -ENOMEM;
 	writer->inputs = inputs;
 	input = &inputs[writer->input_count];
-	*input = (struct input){ .lane = lane };
+	*input = (struct input){ .lane = lane, .number = writer->input_count };
 	err = merge_stream(writer->merge, memory_journal_stream(lane_journal(lane)),
 			   &input->stream);
 	if (err)
@@ -409,14 +386,8 @@ void writer_destroy(struct writer *writer)
 	if (!writer)
 		return;
 	(void)writer_finish(writer);
-	for (unsigned int i = 0; i < writer->output_count; i++) {
-		struct output *output = &writer->outputs[i];
-
-		if (output->fd > STDOUT_FILENO)
-			close(output->fd);
-		capture_destroy(output->capture);
-		buf_release(&output->pending);
-	}
+	for (unsigned int i = 0; i < writer->output_count; i++)
+		writer_file_release(&writer->outputs[i]);
 	merge_destroy(writer->merge);
 	free(writer->inputs);
 	free(writer->outputs);

@@ -12,6 +12,11 @@ struct writer;
 struct writer_config {
 	const char *path; /* "-": stdout */
 	bool replay;
+	/*
+	 * Write out of the journals without copying. Nobody else reads them: while the file is
+	 * written they give up nothing of what is not in it.
+	 */
+	bool borrows;
 	struct loop_event *state_changed; /* the writer failed */
 };
 

@@ -216,24 +216,45 @@ static int describe(struct capture *capture, const char *agent,
 	return 0;
 }
 
+static unsigned int cache_line(const struct pcapng_interface *interface)
+{
+	uint64_t at = (uintptr_t)interface / 16 * 0x9e3779b97f4a7c15u;
+
+	return (unsigned int)(at >> 32) % CACHE_SIZE;
+}
+
+static bool lookup_cached(const struct capture *capture, const char *agent,
+			  const struct pcapng_interface *interface, uint32_t *ret)
+{
+	unsigned int line = cache_line(interface);
+
+	*ret = capture->cache[line].index;
+	return capture->cache[line].interface == interface &&
+	       is_same(capture->list[*ret], agent, interface);
+}
+
 static int lookup(struct capture *capture, const char *agent,
 		  const struct pcapng_interface *interface, struct buf *out, uint32_t *ret)
 {
-	uint64_t at = (uintptr_t)interface / 16 * 0x9e3779b97f4a7c15u;
-	unsigned int line = (unsigned int)(at >> 32) % CACHE_SIZE;
+	unsigned int line = cache_line(interface);
 	int err;
 
-	if (capture->cache[line].interface == interface &&
-	    is_same(capture->list[capture->cache[line].index], agent, interface)) {
-		*ret = capture->cache[line].index;
+	if (lookup_cached(capture, agent, interface, ret))
 		return 0;
-	}
 	err = describe(capture, agent, interface, out, ret);
 	if (err)
 		return err;
 	capture->cache[line].interface = interface;
 	capture->cache[line].index = *ret;
 	return 0;
+}
+
+static void count_packet(struct described *described, const struct pcapng_packet *packet)
+{
+	described->packets++;
+	described->drops += packet->has_drop_count ? packet->drop_count : 0;
+	described->first_ns = MIN(described->first_ns, packet->time_ns);
+	described->last_ns = MAX(described->last_ns, packet->time_ns);
 }
 
 /* There is room in out. */
@@ -265,7 +286,6 @@ int capture_packet(struct capture *capture, const char *agent,
 		   struct buf *out)
 {
 	struct pcapng_packet written = *packet;
-	struct described *described;
 	uint32_t index;
 	int err;
 
@@ -287,14 +307,24 @@ int capture_packet(struct capture *capture, const char *agent,
 	err = lookup(capture, agent, interface, out, &index);
 	if (err)
 		return err;
-	described = capture->list[index];
 	written.interface = capture->first_id + index;
-	described->packets++;
-	described->drops += packet->has_drop_count ? packet->drop_count : 0;
-	described->first_ns = MIN(described->first_ns, packet->time_ns);
-	described->last_ns = MAX(described->last_ns, packet->time_ns);
+	count_packet(capture->list[index], packet);
 	pcapng_packet(out, &written);
 	return 0;
+}
+
+bool capture_as_is(struct capture *capture, const char *agent,
+		   const struct pcapng_interface *interface, const struct pcapng_packet *packet)
+{
+	uint32_t index;
+
+	if (capture->format != CAPTURE_PCAPNG || !capture->has_header ||
+	    capture->link_type != interface->link_type || packet->captured_len > PCAPNG_SNAPLEN ||
+	    !lookup_cached(capture, agent, interface, &index) ||
+	    capture->first_id + index != packet->interface)
+		return false;
+	count_packet(capture->list[index], packet);
+	return true;
 }
 
 void capture_end(struct capture *capture, struct buf *out)

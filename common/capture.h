@@ -31,6 +31,12 @@ int capture_packet(struct capture *capture, const char *agent,
 		   const struct pcapng_interface *interface, const struct pcapng_packet *packet,
 		   struct buf *out) must_check;
 /*
+ * May this packet's EPB, which a frame builder wrote, go into the file as it is? If so it is
+ * counted, and its owner writes it. If not: capture_packet().
+ */
+bool capture_as_is(struct capture *capture, const char *agent,
+		   const struct pcapng_interface *interface, const struct pcapng_packet *packet);
+/*
  * An Interface Statistics Block per interface (pcapng). A file without packets gets an interface
  * without a name, for libpcap opens none that describes no interface.
  */

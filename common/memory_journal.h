@@ -125,6 +125,8 @@ void memory_journal_rewind(struct memory_journal_reader *reader);
 bool memory_journal_overrun(struct memory_journal_reader *reader, struct message_loss *ret);
 /* Nothing committed that this reader has not released. */
 bool memory_journal_drained(const struct memory_journal_reader *reader);
+/* Nothing committed that memory_journal_next() has not given; for the reader's own thread. */
+bool memory_journal_read_all(const struct memory_journal_reader *reader);
 
 /*
  * The reader that ships the stream, at most one (-EBUSY), on the writer's thread. Its frames may

@@ -215,6 +215,13 @@ bool memory_journal_drained(const struct memory_journal_reader *reader)
 	return atomic_load(&reader->place) >> 1 == atomic_load(&reader->journal->head);
 }
 
+bool memory_journal_read_all(const struct memory_journal_reader *reader)
+{
+	uint64_t place = atomic_load(&reader->place) >> 1;
+
+	return MAX(reader->walk, place) == atomic_load(&reader->journal->head);
+}
+
 uint32_t memory_journal_peek(struct memory_journal_reader *shipper)
 {
 	struct memory_journal *journal = shipper->journal;

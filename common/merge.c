@@ -197,6 +197,7 @@ static void take(struct merge *merge, const struct merge_queue_frame *frame, boo
 	ret->key.sequence = frame->sequence;
 	ret->key.index = entry.index;
 	ret->is_late = late;
+	ret->block = frame->open->payload + entry.offset;
 	ret->interface = merge_queue_take(&merge->queue, &ret->packet);
 	merge->stats.packets++;
 	if (late) {

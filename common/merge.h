@@ -41,6 +41,11 @@ struct merge_config {
 	uint64_t merge_wait_ns; /* a stream that says nothing for so long is left out; 0: 10 s */
 	uint64_t memory_bytes;	/* frames held as bytes; 0: 256 MiB */
 	bool replay;		/* take replayed streams and no live ones, or the other way round */
+	/*
+	 * The frames' bytes stay the caller's and are held good (no CRC is looked at). They are no
+	 * longer needed once merge_low_position() is above them, but for the packet given last.
+	 */
+	bool borrows;
 };
 
 /* Where a packet stands in the order. */
@@ -55,6 +60,7 @@ struct merge_packet {
 	struct merge_key key;
 	const struct pcapng_interface *interface;
 	struct pcapng_packet packet; /* data valid until the next call on the merge */
+	const uint8_t *block;	     /* its EPB in the frame, as long as packet.data */
 	bool is_late;		     /* older than what has left already: not for the main output */
 };
 

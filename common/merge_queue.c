@@ -25,14 +25,21 @@ static bool can_load(const struct merge_queue *queue)
 	return queue->config->ops && queue->config->ops->load;
 }
 
-/* A copy of the frame's payload. */
+/* The frame's payload, or a copy of it. */
 static int hold_payload(struct merge_queue *queue, struct merge_queue_frame *frame,
 			const uint8_t *payload)
 {
-	frame->payload = malloc(MAX(frame->len, 1u));
-	if (!frame->payload)
-		return -ENOMEM;
-	memcpy(frame->payload, payload, frame->len);
+	uint8_t *copy;
+
+	if (queue->config->borrows) {
+		frame->payload = payload;
+	} else {
+		copy = malloc(MAX(frame->len, 1u));
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, payload, frame->len);
+		frame->payload = copy;
+	}
 	queue->stats->bytes_held += frame->len;
 	TAILQ_INSERT_TAIL(&queue->held, frame, of_memory);
 	return 0;
@@ -62,7 +69,8 @@ static void drop_payload(struct merge_queue *queue, struct merge_queue_frame *fr
 		TAILQ_REMOVE(&queue->held, frame, of_memory);
 	}
 	queue->stats->bytes_held -= frame->len;
-	free(frame->payload);
+	if (!queue->config->borrows)
+		free((void *)(uintptr_t)frame->payload);
 	frame->payload = NULL;
 }
 
@@ -271,7 +279,7 @@ static int open_frame(struct merge_queue *queue, struct merge_queue_frame *frame
 	int err;
 
 	err = frame->payload ? 0 : load(queue, frame);
-	if (!err)
+	if (!err && !queue->config->borrows)
 		err = frame_payload_check(&header, frame->payload);
 	if (err)
 		return err;

@@ -24,7 +24,7 @@ struct merge_queue_frame {
 	uint32_t packet_count; /* by its header */
 	uint32_t given;	       /* packets that had left when the bytes were dropped */
 	bool skips, was_opened;
-	uint8_t *payload;	  /* NULL: to be loaded */
+	const uint8_t *payload;	  /* NULL: to be loaded; ours unless the merge borrows */
 	struct merge_frame *open; /* NULL: not decoded yet, or no longer */
 	TAILQ_ENTRY(merge_queue_frame) of_journal;
 	TAILQ_ENTRY(merge_queue_frame) of_memory; /* while there is a payload */

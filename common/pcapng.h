@@ -110,6 +110,8 @@ ssize_t pcapng_decode(struct pcapng_decoder *decoder, const uint8_t *data, size_
  * work: all but time_ns, which is left alone.
  */
 void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet);
+/* Bytes of such a block. */
+uint32_t pcapng_block_len(const uint8_t *block);
 /* An interface by its id (a packet's; the newest is count - 1), or NULL; stays until the reset. */
 const struct pcapng_interface *pcapng_decoder_interface(const struct pcapng_decoder *decoder,
 							uint32_t id);

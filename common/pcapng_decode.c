@@ -314,13 +314,18 @@ static inline int decode_packet_options(struct options *options, struct pcapng_p
 	return n;
 }
 
+uint32_t pcapng_block_len(const uint8_t *block)
+{
+	return get_u32(block + 4, false);
+}
+
 void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet)
 {
 	uint32_t captured_len = get_u32(block + 20, false);
 	size_t padded = align_up(captured_len, 4);
 	struct options options = {
 		.at = block + EPB_DATA + padded,
-		.left = get_u32(block + 4, false) - EPB_OVERHEAD - padded,
+		.left = pcapng_block_len(block) - EPB_OVERHEAD - padded,
 	};
 
 	packet->interface = get_u32(block + 8, false);

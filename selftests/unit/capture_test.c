@@ -318,6 +318,42 @@ static void many_interfaces(void **state)
 	capture_destroy(capture);
 }
 
+static void a_block_that_goes_as_it_is(void **state)
+{
+	struct capture *capture = capture_new(CAPTURE_PCAPNG), *pcap = capture_new(CAPTURE_PCAP);
+	struct pcapng_packet first = packet, second = packet, long_one = packet;
+	struct contents contents;
+	struct buf out = {}, pcap_out = {};
+
+	(void)state;
+	first.interface = 0;
+	second.interface = 1;
+	long_one.interface = 0;
+	long_one.captured_len = PCAPNG_SNAPLEN + 1;
+	CHECK(!capture_as_is(capture, NULL, &eth0, &first)); /* no header, no IDB */
+	CHECK_EQ(capture_packet(capture, NULL, &eth0, &packet, &out), 0);
+	CHECK(capture_as_is(capture, NULL, &eth0, &first));
+	CHECK(!capture_as_is(capture, NULL, &eth0, &second)); /* another number in the file */
+	CHECK(!capture_as_is(capture, NULL, &eth0, &long_one));
+	CHECK(!capture_as_is(capture, "agent", &eth0, &first));
+	CHECK(!capture_as_is(capture, NULL, &tun0, &first));
+	CHECK(!capture_as_is(capture, NULL, &eth0_dns, &second)); /* not described yet */
+	CHECK_EQ(capture_packet(capture, NULL, &eth0_dns, &packet, &out), 0);
+	CHECK(capture_as_is(capture, NULL, &eth0_dns, &second));
+	capture_end(capture, &out);
+	read_contents(&contents, &out);
+	CHECK_EQ(contents.err, 0);
+	CHECK_EQ(contents.packet_count, 2);
+	CHECK_EQ(contents.statistics_count, 2);
+	pcapng_decoder_destroy(contents.decoder);
+	CHECK_EQ(capture_packet(pcap, NULL, &eth0, &packet, &pcap_out), 0);
+	CHECK(!capture_as_is(pcap, NULL, &eth0, &first));
+	buf_release(&out);
+	buf_release(&pcap_out);
+	capture_destroy(capture);
+	capture_destroy(pcap);
+}
+
 static void formats(void **state)
 {
 	enum capture_format format;
@@ -340,6 +376,7 @@ int main(void)
 		TEST(resumed),
 		TEST(resumed_within_the_section),
 		TEST(many_interfaces),
+		TEST(a_block_that_goes_as_it_is),
 		TEST(formats),
 	};
 

@@ -300,6 +300,52 @@ static void random_streams_against_qsort(void **state)
 	}
 }
 
+/* What merge_low_position() has passed is the caller's to overwrite. */
+static void overwrite_what_left(struct world *world, const struct merge *merge)
+{
+	for (unsigned int i = 0; i < world->event_count; i++) {
+		struct event *event = &world->events[i];
+		uint32_t journal = event->stream % 2;
+
+		if (event->frame && event->position < merge_low_position(merge, journal, 0))
+			memset(event->frame, 0xee, event->len);
+	}
+}
+
+static void borrowed(void **state)
+{
+	const struct merge_config config = { .merge_wait_ns = WAIT_NS, .borrows = true };
+	struct world *world = world_new(7, 4, 1000);
+	struct merge *merge = NULL;
+	struct merge_packet packet;
+	uint32_t streams[STREAMS_MAX];
+	unsigned int left = 0;
+
+	(void)state;
+	assert_int_equal(merge_create(&merge, &config), 0);
+	join_all(world, merge, streams);
+	for (unsigned int i = 0; i < world->event_count; i++) {
+		const struct event *event = &world->events[i];
+
+		assert_int_equal(happen(merge, event, streams, true, NULL), 0);
+		while (merge_next(merge, 1, &packet) > 0) {
+			check_packet(world, &world->packets[left++], &packet);
+			assert_ptr_equal(packet.block + 28, packet.packet.data);
+			assert_int_equal(packet.block[0], 6);
+			assert_true(pcapng_block_len(packet.block) >= 36);
+		}
+		overwrite_what_left(world, merge);
+	}
+	CHECK(left > 1000);
+	merge_finish(merge);
+	while (merge_next(merge, 1, &packet) > 0)
+		check_packet(world, &world->packets[left++], &packet);
+	CHECK_EQ(left, world->packet_count);
+	CHECK_EQ(merge_stats(merge)->damaged_frames, 0);
+	merge_destroy(merge);
+	world_free(world);
+}
+
 static void memory_is_bounded(void **state)
 {
 	struct world *world = world_new(3, 4, 1000);
@@ -574,6 +620,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(random_streams_against_qsort),
+		TEST(borrowed),
 		TEST(memory_is_bounded),
 		TEST(later_frames_make_way),
 		TEST(resumed),
