@@ -252,6 +252,15 @@ static enum frame_builder_result drop(struct frame_builder *builder,
 	return FRAME_BUILDER_DROPPED;
 }
 
+/* No frame could be opened for the packet. */
+static enum frame_builder_result refuse(struct frame_builder *builder,
+					const struct source_packet *packet)
+{
+	if (builder->is_replay && builder->room <= FRAME_PAYLOAD_MAX)
+		return FRAME_BUILDER_WAIT;
+	return drop(builder, packet);
+}
+
 enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 					       const struct source *source,
 					       const struct source_packet *packet)
@@ -278,7 +287,7 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 		block.drop_count = drops - known->drops_reported;
 	}
 	if (!builder->payload && !open_frame(builder, pcapng_packet_len(&block)))
-		return drop(builder, packet);
+		return refuse(builder, packet);
 	if (known->frame != builder->frame_number) {
 		if (builder->header.packet_count)
 			return FRAME_BUILDER_CLOSE;
@@ -318,7 +327,7 @@ larger:
 	memory_journal_abandon(builder->journal);
 	builder->payload = NULL;
 	if (!open_frame(builder, pcapng_packet_len(&block)))
-		return drop(builder, packet);
+		return refuse(builder, packet);
 	return FRAME_BUILDER_AGAIN;
 }
 

@@ -18,6 +18,7 @@ enum frame_builder_result {
 	FRAME_BUILDER_CLOSE,	 /* commit the frame and try again */
 	FRAME_BUILDER_AGAIN,	 /* try again */
 	FRAME_BUILDER_DROPPED,	 /* counted in the journal: it is full, or the packet too large */
+	FRAME_BUILDER_WAIT,	 /* the journal is full, and a recording can wait until it is not */
 };
 
 int frame_builder_create(struct frame_builder **ret, struct memory_journal *journal,

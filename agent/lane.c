@@ -64,6 +64,7 @@ struct lane {
 	_Atomic uint64_t stop_deadline_ns;
 	_Atomic bool stop_takes_rest;
 	bool started, draining, ending, ended, stop_taking, quiet;
+	bool waits; /* a recorded packet, for room in the journal */
 	int end_err;
 };
 
@@ -116,7 +117,8 @@ static bool count_packet(struct lane *lane)
 	struct lane_shared *shared = lane->config.shared;
 	uint64_t before;
 
-	if (!shared->count_max)
+	/* One that waits for room was counted when it came. */
+	if (!shared->count_max || lane->waits)
 		return true;
 	before = atomic_fetch_add(&shared->count, 1);
 	if (before + 1 == shared->count_max)
@@ -143,7 +145,8 @@ static const struct pcapng_interface *describe(struct lane *lane, const struct s
 	return NULL;
 }
 
-static void append(struct lane *lane, const struct source *source,
+/* False: there is no room, and the packet can wait where it is. */
+static bool append(struct lane *lane, const struct source *source,
 		   const struct source_packet *packet)
 {
 	const struct pcapng_interface *interface;
@@ -160,10 +163,13 @@ static void append(struct lane *lane, const struct source *source,
 		if (result == FRAME_BUILDER_CLOSE)
 			close_frame(lane);
 	} while (result == FRAME_BUILDER_CLOSE || result == FRAME_BUILDER_AGAIN);
+	if (result == FRAME_BUILDER_WAIT)
+		return false;
 	if (result == FRAME_BUILDER_LATE)
 		add(&lane->stats.late_packets, 1);
 	if (source->is_replay && packet->time_ns > lane->replay_time_ns)
 		lane->replay_time_ns = packet->time_ns;
+	return true;
 }
 
 /*
@@ -181,7 +187,9 @@ static unsigned int take_packets(struct lane *lane, uint64_t settled_ns, uint64_
 		if (count >= PASS_PACKETS || lane->stop_taking ||
 		    (!source->is_replay && packet->time_ns > settled_ns) || !count_packet(lane))
 			return count;
-		append(lane, source, packet);
+		lane->waits = !append(lane, source, packet);
+		if (lane->waits)
+			return count;
 		gather_take(lane->gather);
 		count++;
 	}
@@ -346,7 +354,7 @@ static void prepare_wait(struct lane *lane)
 		if (lane->mark.deadline_ns > deadline + MARK_SOON_NS)
 			loop_timer_start(lane->loop, &lane->mark, deadline + MARK_SOON_NS - now);
 	} else if (!lane->quiet) {
-		loop_timer_start(lane->loop, &lane->tick, SETTLE_NS);
+		loop_timer_start(lane->loop, &lane->tick, lane->waits ? TICK_NS : SETTLE_NS);
 	} else {
 		arm_polls(lane);
 	}

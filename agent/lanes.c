@@ -113,8 +113,10 @@ static int open_journal(struct agent *agent, unsigned int number, unsigned int l
 		.lane = number,
 		.replay = replay,
 		.size_bytes = MAX(options->journal_bytes / lanes, 4 * MIB),
-		.when_full = options->when_full == AGENT_DROP_NEWEST ? WHEN_FULL_DROP_NEWEST
-								     : WHEN_FULL_DROP_OLDEST,
+		/* A recording waits for room. */
+		.when_full = replay || options->when_full == AGENT_DROP_NEWEST
+				     ? WHEN_FULL_DROP_NEWEST
+				     : WHEN_FULL_DROP_OLDEST,
 	};
 	int err;
 

@@ -21,6 +21,7 @@ struct input {
 	uint32_t stream, number;
 	uint64_t watermark_ns;
 	uint64_t read; /* position behind the frames taken */
+	uint64_t newest_ns;
 };
 
 struct writer {
@@ -172,6 +173,29 @@ static bool may_take(const struct writer *writer, const struct input *input)
 	return true;
 }
 
+static uint64_t low_position(const struct writer *writer, const struct input *input)
+{
+	return merge_low_position(writer->merge, input->number, input->read);
+}
+
+/*
+ * A recording is sorted within a second of its own time, which may be more than there is memory
+ * for: then within less, or it would wait for room that only this makes.
+ */
+static void hurry(struct writer *writer, const struct input *input, uint64_t now)
+{
+	uint64_t held = merge_stats(writer->merge)->bytes_held, most = HELD_BYTES_MAX;
+	struct memory_journal_stats stats;
+
+	if (writer->config.borrows) {
+		memory_journal_stats(lane_journal(input->lane), &stats);
+		held = input->read - low_position(writer, input);
+		most = stats.size_bytes / 2;
+	}
+	if (held > most)
+		merge_watermark(writer->merge, input->stream, input->newest_ns, now);
+}
+
 /* Frames of one journal into the merge. True if there were any. */
 static bool take_frames(struct writer *writer, struct input *input, int *err)
 {
@@ -188,6 +212,9 @@ static bool take_frames(struct writer *writer, struct input *input, int *err)
 		if (!writer->config.borrows)
 			memory_journal_release(input->reader, frame.offset);
 		input->watermark_ns = MAX(input->watermark_ns, frame.header.watermark_ns);
+		input->newest_ns = MAX(input->newest_ns, frame.header.last_ns);
+		if (writer->config.replay)
+			hurry(writer, input, now);
 		any = true;
 	}
 	/* It was read before the frames: it holds for all of them. */
@@ -201,14 +228,9 @@ static bool take_frames(struct writer *writer, struct input *input, int *err)
 /* What is written and borrowed goes back to the journals. */
 static void give_back(struct writer *writer)
 {
-	uint64_t low;
-
-	for (unsigned int i = 0; i < writer->input_count; i++) {
-		struct input *input = &writer->inputs[i];
-
-		low = merge_low_position(writer->merge, input->number, input->read);
-		memory_journal_release(input->reader, low);
-	}
+	for (unsigned int i = 0; i < writer->input_count; i++)
+		memory_journal_release(writer->inputs[i].reader,
+				       low_position(writer, &writer->inputs[i]));
 }
 
 static int write_merged_and_flush(struct writer *writer)

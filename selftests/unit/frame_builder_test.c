@@ -225,7 +225,7 @@ static void live_times_become_utc(void **state)
 
 static void a_full_journal_is_counted(void **state)
 {
-	struct frame_builder *builder = begin(&replay, 65536);
+	struct frame_builder *builder = begin(&live, 65536);
 	uint64_t packets, wire_packets, bytes;
 	struct memory_journal_stats stats;
 	unsigned int dropped = 0;
@@ -243,6 +243,28 @@ static void a_full_journal_is_counted(void **state)
 	frame_builder_totals(builder, &packets, &wire_packets, &bytes);
 	CHECK_EQ(packets, 20000);
 	CHECK_EQ(wire_packets, 40000);
+	end(builder);
+}
+
+static void a_recording_waits_for_room(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 65536);
+	uint64_t packets, wire_packets, bytes;
+	struct memory_journal_stats stats;
+	unsigned int fit = 0;
+
+	(void)state;
+	while (put(builder, 0, fit, 1000) == FRAME_BUILDER_DONE)
+		fit++;
+	CHECK(fit > 1000);
+	CHECK_EQ(put(builder, 0, fit, 1000), FRAME_BUILDER_WAIT);
+	frame_builder_progress(builder);
+	/* Whatever its frame, there is none so large. */
+	CHECK_EQ(put(builder, 0, fit, FRAME_PAYLOAD_MAX), FRAME_BUILDER_DROPPED);
+	memory_journal_stats(journal, &stats);
+	CHECK_EQ(stats.lost_packets[LOSS_JOURNAL_FULL], 1);
+	frame_builder_totals(builder, &packets, &wire_packets, &bytes);
+	CHECK_EQ(packets, fit + 1);
 	end(builder);
 }
 
@@ -279,6 +301,7 @@ int main(void)
 		TEST(disorder_is_flagged),
 		TEST(live_times_become_utc),
 		TEST(a_full_journal_is_counted),
+		TEST(a_recording_waits_for_room),
 		TEST(totals_and_positions_outlive_the_process),
 	};
 
