@@ -15,6 +15,8 @@
 #define RECEIVE_BUFFERS 16
 #define RECEIVE_BUFFER_LEN (128 * KIB)
 #define SPARE_FRAMES_MAX 32
+/* One ACK tells of all groups until then. Half of it passes on average: credit is far larger. */
+#define ACK_INTERVAL_NS NS_PER_MS
 #define CREDIT_MIN (256 * KIB)
 #define CREDIT_MAX (16 * MIB)
 
@@ -56,11 +58,35 @@ static void resume_paused(struct ingest *ingest)
 	}
 }
 
+/* The first after a pause goes at once. */
+static bool acks_wait(struct ingest *ingest)
+{
+	uint64_t now, due = ingest->acked_ns + ACK_INTERVAL_NS;
+
+	if (ingest->stopping)
+		return false;
+	now = clock_ns(CLOCK_MONOTONIC);
+	if (now >= due) {
+		ingest->acked_ns = now;
+		return false;
+	}
+	if (!loop_timer_armed(&ingest->ack_timer))
+		loop_timer_start(ingest->loop, &ingest->ack_timer, due - now);
+	return true;
+}
+
+/* The turn that it ends sends them. */
+static void ack_expired(struct loop_timer *timer)
+{
+	(void)timer;
+}
+
 static void send_acks(struct ingest *ingest)
 {
 	struct stream *list = ingest->ack_list, *stream;
-	struct connection *connection;
 
+	if (!list || acks_wait(ingest))
+		return;
 	ingest->ack_list = NULL;
 	while ((stream = list)) {
 		list = stream->next_ack;
@@ -70,6 +96,12 @@ static void send_acks(struct ingest *ingest)
 		stream->info.durable_sequence =
 			ranges_max(journal_durable(ingest->journal, stream->info.number));
 	}
+}
+
+static void flush_connections(struct ingest *ingest)
+{
+	struct connection *connection;
+
 	while ((connection = ingest->flush_list)) {
 		ingest->flush_list = connection->next_flush;
 		connection->flush_due = false;
@@ -104,6 +136,7 @@ static void end_turn(struct ingest *ingest)
 	resume_paused(ingest);
 	journal_kick(ingest->journal);
 	send_acks(ingest);
+	flush_connections(ingest);
 	publish(ingest);
 }
 
@@ -227,6 +260,7 @@ static int worker_open(struct ingest *ingest)
 	if (err)
 		return err;
 	ingest->second.expired = second_expired;
+	ingest->ack_timer.expired = ack_expired;
 	loop_timer_start(ingest->loop, &ingest->second, NS_PER_SEC);
 	ingest->state_changed = true;
 	publish(ingest);
@@ -264,6 +298,7 @@ static void worker_close(struct ingest *ingest)
 	pthread_mutex_unlock(&ingest->lock);
 	if (ingest->loop) {
 		loop_timer_stop(ingest->loop, &ingest->second);
+		loop_timer_stop(ingest->loop, &ingest->ack_timer);
 		loop_event_release(&ingest->event);
 		if (ingest->pool)
 			peer_pool_destroy(ingest->pool);

@@ -75,7 +75,8 @@ struct ingest {
 	bool room; /* something was committed: paused connections may go on */
 	bool watermarks_changed;
 	bool stopping;
-	struct loop_timer second;
+	struct loop_timer second, ack_timer;
+	uint64_t acked_ns; /* when ACKs were sent last */
 	struct journal_watermark *watermarks;
 	uint32_t watermark_room;
 	uint64_t failure_logged_ns, failures_since;

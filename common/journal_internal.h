@@ -65,6 +65,8 @@ struct journal {
 	uint64_t write_goal; /* becomes written */
 	uint64_t sync_goal;  /* becomes durable */
 	uint64_t sync_started_ns;
+	uint64_t group_ns; /* when the last write began */
+	struct loop_timer group_timer;
 
 	struct pending_frame *pending; /* ring; capacity is a power of two */
 	size_t pending_first, pending_count, pending_capacity;

@@ -9,6 +9,11 @@
 #define PROBE_INTERVAL_NS (100 * NS_PER_MS)
 /* Less than this waits for an fdatasync in flight: it could not be committed before that ends. */
 #define WRITE_MIN (512 * KIB)
+/*
+ * Groups of less begin no closer together, even where fdatasync takes no time: each costs wake-ups
+ * and system calls like a large one. The first after a pause does not wait.
+ */
+#define GROUP_NS NS_PER_MS
 
 static void fail(struct journal *journal, int err)
 {
@@ -141,6 +146,7 @@ static void write_submit(struct journal *journal)
 	if (left > part)
 		journal->iov[count++] = (struct iovec){ journal->ring, left - part };
 	journal->is_writing = true;
+	journal->group_ns = clock_ns(CLOCK_MONOTONIC);
 	journal->stats.writes++;
 	io_uring_prep_writev(loop_sqe(journal->loop, &journal->write_op), active->fd, journal->iov,
 			     count, offset);
@@ -295,6 +301,26 @@ static void finish_failure(struct journal *journal)
 	journal->config.committed(journal->config.context, journal->stats.durable, err);
 }
 
+static void group_due(struct loop_timer *timer)
+{
+	journal_pump(container_of(timer, struct journal, group_timer));
+}
+
+/* Is it too early for a group of these bytes? */
+static bool group_waits(struct journal *journal, uint64_t bytes)
+{
+	uint64_t now, due = journal->group_ns + GROUP_NS;
+
+	if (bytes >= WRITE_MIN || journal->current.end)
+		return false;
+	now = clock_ns(CLOCK_MONOTONIC);
+	if (now >= due)
+		return false;
+	if (!loop_timer_armed(&journal->group_timer))
+		loop_timer_start(journal->loop, &journal->group_timer, due - now);
+	return true;
+}
+
 void journal_pump(struct journal *journal)
 {
 	struct active *active = &journal->current;
@@ -324,7 +350,8 @@ void journal_pump(struct journal *journal)
 	if (journal->write_at < journal->write_goal) {
 		write_submit(journal); /* the rest of a short write */
 	} else if (goal > journal->written && journal->kicked > journal->written &&
-		   (!journal->is_syncing || goal - journal->written >= WRITE_MIN)) {
+		   (!journal->is_syncing || goal - journal->written >= WRITE_MIN) &&
+		   !group_waits(journal, goal - journal->written)) {
 		journal->write_goal = goal;
 		write_submit(journal);
 	}
@@ -336,9 +363,11 @@ void journal_pipeline_init(struct journal *journal)
 	journal->create_op.done = create_done;
 	journal->write_op.done = write_done;
 	journal->sync_op.done = sync_done;
+	journal->group_timer.expired = group_due;
 }
 
 void journal_pipeline_release(struct journal *journal)
 {
+	loop_timer_stop(journal->loop, &journal->group_timer);
 	drop_spare(journal, 0);
 }

@@ -38,32 +38,50 @@ static int add_entry(struct merge_frame *frame, uint32_t *capacity, uint64_t tim
 	return 0;
 }
 
-static int find_packets(struct merge_frame *frame, struct pcapng_decoder *decoder, uint32_t len,
-			uint32_t *capacity)
+/*
+ * The block at `at`: its length, or as pcapng_decode(). Packets of a frame that is held good are
+ * not decoded here: one cache line of each is enough.
+ */
+static ssize_t look_at(const struct merge_frame *frame, struct pcapng_decoder *decoder, uint32_t at,
+		       uint32_t len, bool is_good, bool *is_packet, uint64_t *time_ns)
 {
-	bool is_sorted = true;
-	struct pcapng_packet packet;
+	struct pcapng_packet packet = {};
 	enum pcapng_item item;
-	uint64_t last_ns = 0;
+	ssize_t n;
+
+	*is_packet = is_good && pcapng_skim(frame->payload + at, time_ns);
+	if (*is_packet)
+		return pcapng_block_len(frame->payload + at);
+	n = pcapng_decode(decoder, frame->payload + at, len - at, &item, &packet);
+	*is_packet = n > 0 && item == PCAPNG_ITEM_PACKET;
+	*time_ns = packet.time_ns;
+	return n;
+}
+
+static int find_packets(struct merge_frame *frame, struct pcapng_decoder *decoder, uint32_t len,
+			bool is_good, uint32_t *capacity)
+{
+	bool is_sorted = true, is_packet;
+	uint64_t last_ns = 0, time_ns;
 	ssize_t n;
 	int err;
 
 	pcapng_decoder_reset(decoder, PCAPNG_FROM_FRAME);
 	for (uint32_t at = 0; at < len; at += (uint32_t)n) {
-		n = pcapng_decode(decoder, frame->payload + at, len - at, &item, &packet);
+		n = look_at(frame, decoder, at, len, is_good, &is_packet, &time_ns);
 		if (n == -ENOMEM)
 			return -ENOMEM;
 		if (n <= 0) {
 			frame->is_damaged = true;
 			break;
 		}
-		if (item != PCAPNG_ITEM_PACKET)
+		if (!is_packet)
 			continue;
-		err = add_entry(frame, capacity, packet.time_ns, at);
+		err = add_entry(frame, capacity, time_ns, at);
 		if (err)
 			return err;
-		is_sorted = is_sorted && packet.time_ns >= last_ns;
-		last_ns = packet.time_ns;
+		is_sorted = is_sorted && time_ns >= last_ns;
+		last_ns = time_ns;
 	}
 	if (!is_sorted)
 		qsort(frame->entries, frame->count, sizeof(*frame->entries), compare_entries);
@@ -82,7 +100,7 @@ static int copy_interfaces(struct merge_frame *frame, const struct pcapng_decode
 }
 
 int merge_frame_open(struct merge_frame *ret, struct pcapng_decoder *decoder,
-		     const uint8_t *payload, uint32_t len, uint32_t packet_count)
+		     const uint8_t *payload, uint32_t len, uint32_t packet_count, bool is_good)
 {
 	uint32_t capacity = MAX(MIN(packet_count, len / PACKET_BLOCK_MIN), 1u);
 	struct merge_frame frame = { .payload = payload };
@@ -91,7 +109,7 @@ int merge_frame_open(struct merge_frame *ret, struct pcapng_decoder *decoder,
 	frame.entries = malloc(capacity * sizeof(*frame.entries));
 	if (!frame.entries)
 		goto fail;
-	err = find_packets(&frame, decoder, len, &capacity);
+	err = find_packets(&frame, decoder, len, is_good, &capacity);
 	if (!err)
 		err = copy_interfaces(&frame, decoder);
 	if (err)

@@ -24,9 +24,11 @@ struct merge_frame {
 	size_t memory_bytes; /* without the payload */
 };
 
-/* packet_count: what the header says. -ENOMEM. */
+/* packet_count: what the header says. is_good: a frame builder's own, checked by nobody. -ENOMEM.
+ */
 int merge_frame_open(struct merge_frame *ret, struct pcapng_decoder *decoder,
-		     const uint8_t *payload, uint32_t len, uint32_t packet_count) must_check;
+		     const uint8_t *payload, uint32_t len, uint32_t packet_count,
+		     bool is_good) must_check;
 void merge_frame_close(struct merge_frame *frame);
 /* Go to the first packet that is above (time_ns, index). */
 void merge_frame_skip(struct merge_frame *frame, uint64_t time_ns, uint32_t index);

@@ -287,7 +287,7 @@ static int open_frame(struct merge_queue *queue, struct merge_queue_frame *frame
 	if (!open)
 		return -ENOMEM;
 	err = merge_frame_open(open, queue->decoder, frame->payload, frame->len,
-			       frame->packet_count);
+			       frame->packet_count, queue->config->borrows);
 	if (err) {
 		free(open);
 		return err;

@@ -112,6 +112,8 @@ ssize_t pcapng_decode(struct pcapng_decoder *decoder, const uint8_t *data, size_
 void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet);
 /* Bytes of such a block. */
 uint32_t pcapng_block_len(const uint8_t *block);
+/* Is a block of a frame that is known to be good a packet's? Then also its time in ns. */
+bool pcapng_skim(const uint8_t *block, uint64_t *time_ns);
 /* An interface by its id (a packet's; the newest is count - 1), or NULL; stays until the reset. */
 const struct pcapng_interface *pcapng_decoder_interface(const struct pcapng_decoder *decoder,
 							uint32_t id);

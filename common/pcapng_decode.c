@@ -319,6 +319,14 @@ uint32_t pcapng_block_len(const uint8_t *block)
 	return get_u32(block + 4, false);
 }
 
+bool pcapng_skim(const uint8_t *block, uint64_t *time_ns)
+{
+	if (get_u32(block, false) != BLOCK_EPB)
+		return false;
+	*time_ns = (uint64_t)get_u32(block + 12, false) << 32 | get_u32(block + 16, false);
+	return true;
+}
+
 void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet)
 {
 	uint32_t captured_len = get_u32(block + 20, false);
