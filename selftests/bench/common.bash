@@ -32,6 +32,11 @@ calc() {
 	awk "BEGIN { printf \"$1\", $2 }"
 }
 
+# quartile NUMBER...: the lower one.
+quartile() {
+	printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 3) / 4)] }'
+}
+
 # median NUMBER...
 median() {
 	printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
