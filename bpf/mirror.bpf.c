@@ -9,6 +9,7 @@
 
 #include "bpf/count.bpf.h"
 #include "bpf/deliver.bpf.h"
+#include "bpf/filter.bpf.h"
 #include "bpf/self.bpf.h"
 #include "bpf/skb.bpf.h"
 #include "bpf/xcap_abi.h"
@@ -17,6 +18,19 @@ const volatile struct xcap_config xcap_config = {
 	.snaplen = XCAP_SNAPLEN_MAX,
 	.directions = XCAP_IN | XCAP_OUT,
 };
+
+static __always_inline bool matches(struct __sk_buff *skb, const struct skb_wire *wire)
+{
+	struct xcap_frame frame = { .start = wire->start, .len = wire->len };
+	struct deliver_tag *tag = (struct deliver_tag *)frame.tag;
+
+	if (wire->has_tag) {
+		frame.has_tag = true;
+		tag->protocol = skb->vlan_proto;
+		tag->control = bpf_htons(skb->vlan_tci);
+	}
+	return xcap_filter(skb, &frame);
+}
 
 static __always_inline int mirror(struct __sk_buff *skb, enum xcap_direction direction)
 {
@@ -30,6 +44,8 @@ static __always_inline int mirror(struct __sk_buff *skb, enum xcap_direction dir
 		fate = XCAP_SELF;
 	else if (!(xcap_config.directions & direction))
 		fate = XCAP_OTHER_DIRECTION;
+	else if (xcap_config.has_filter && !matches(skb, &wire))
+		fate = XCAP_FILTERED;
 	else
 		fate = deliver(skb, &wire, time_ns, direction, &xcap_config);
 	count(fate, &wire.count);

@@ -12,6 +12,7 @@
 #define PARSE_XDP
 
 #include "bpf/count.bpf.h"
+#include "bpf/filter.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/self.bpf.h"
 #include "bpf/xcap_abi.h"
@@ -86,6 +87,17 @@ static __always_inline bool tap_put_meta(struct xdp_md *ctx, __u64 time_ns, __u3
 	return true;
 }
 
+static __always_inline bool tap_matches(struct xdp_md *ctx, struct tap_tag tag, __u32 len)
+{
+	struct xcap_frame frame = { .len = len };
+
+	if (tag.protocol) {
+		frame.has_tag = true;
+		*(struct tap_tag *)frame.tag = tag;
+	}
+	return xcap_filter(ctx, &frame);
+}
+
 static __always_inline void tap_count_queue(__u32 queue)
 {
 	__u64 *handed = bpf_map_lookup_elem(&xcap_handed, &queue);
@@ -110,6 +122,10 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
 	}
 	if (!(xcap_config.directions & XCAP_IN)) {
 		count(XCAP_OTHER_DIRECTION, &packet);
+		return XDP_PASS;
+	}
+	if (xcap_config.has_filter && !tap_matches(ctx, tag, (__u32)packet.bytes)) {
+		count(XCAP_FILTERED, &packet);
 		return XDP_PASS;
 	}
 	/* Looked up so that it can be counted; the redirect itself only fails later. */

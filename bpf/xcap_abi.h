@@ -62,6 +62,15 @@ struct xcap_config {
 	__u32 ring_bytes;     /* mirror: size of a ring */
 	__u32 is_raw;	      /* no Ethernet header: frames begin with IP */
 	__u32 pass_no_socket; /* tap: what finds no socket passes on (else it is dropped) */
+	__u32 has_filter;     /* xcap_filter() is asked */
+};
+
+/* A frame as a filter sees it: tags in band, though one may be beside the packet. */
+struct xcap_frame {
+	__u32 start;   /* offset of its first byte in the packet's data */
+	__u32 len;     /* on the wire, tags included */
+	__u32 has_tag; /* tag belongs behind the MAC addresses, and is not in the data */
+	__u8 tag[4];   /* TPID and TCI, network byte order */
 };
 
 /* Record in a ring buffer; captured_len bytes of the frame follow. */
@@ -122,7 +131,8 @@ enum xcap_offload {
 };
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
-_Static_assert(sizeof(struct xcap_config) == 24, "xcap_config");
+_Static_assert(sizeof(struct xcap_config) == 28, "xcap_config");
+_Static_assert(sizeof(struct xcap_frame) == 16, "xcap_frame");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
 _Static_assert(sizeof(struct xcap_meta) == 16, "xcap_meta");
 _Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Code in place of xcap_filter(), in the middle of our programs: run by the kernel. */
+#include "bpf/splice.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/types.h>
+#include <stddef.h>
+
+#include "bpf/instance.h"
+#include "bpf/mirror.skel.h"
+#include "bpf/tap.skel.h"
+#include "bpf/xcap_abi.h"
+#include "selftests/bpf/packet.h"
+#include "selftests/unit/check.h"
+
+#define INSN(c, dst, src, offset, value)      \
+	((struct bpf_insn){ .code = (c),      \
+			    .dst_reg = (dst), \
+			    .src_reg = (src), \
+			    .off = (offset),  \
+			    .imm = (value) })
+#define CODE_MAX 40000
+
+/* One line each, so that a test can be long or short. */
+static struct bpf_insn code[CODE_MAX];
+static size_t count;
+
+static void put(struct bpf_insn insn)
+{
+	assert_true(count < CODE_MAX);
+	code[count++] = insn;
+}
+
+/* Frames of more than len bytes, decided after so many steps that lead nowhere. */
+static void longer_than(__s32 len, size_t steps)
+{
+	count = 0;
+	put(INSN(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 3, 0));
+	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 3, 2, offsetof(struct xcap_frame, len), 0));
+	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1));
+	put(INSN(BPF_JMP | BPF_JA, 0, 0, 2, 0));
+	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0));
+	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+	for (size_t i = 0; i < steps; i++)
+		put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, (__s32)i));
+	put(INSN(BPF_JMP | BPF_JGT | BPF_K, 3, 0, 1, len));
+	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0));
+	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+}
+
+static void run(int program_fd, size_t len)
+{
+	static struct packet packet;
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.bytes);
+
+	packet_ethernet(&packet);
+	packet_ipv4(&packet, PACKET_UDP, 0, 0);
+	packet_fill(&packet, len);
+	options.data_size_in = (__u32)packet.len;
+	CHECK_EQ(bpf_prog_test_run_opts(program_fd, &options), 0);
+}
+
+static uint64_t frames(const struct bpf_map *map, enum xcap_counter counter)
+{
+	struct xcap_count counts[XCAP_COUNTER_COUNT];
+
+	assert_int_equal(instance_read_counts(bpf_map__fd(map), counts), 0);
+	return counts[counter].frames;
+}
+
+static const struct {
+	const char *name;
+	size_t steps;
+} lengths[] = {
+	{ "short", 0 },
+	{ "of many instructions", 3000 },
+	{ "longer than a jump reaches", 35000 },
+};
+
+static void in_mirror(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE (c, lengths) {
+		struct xcap_mirror *skel = xcap_mirror__open();
+
+		assert_non_null(skel);
+		skel->rodata->xcap_config.has_filter = true;
+		longer_than(100, c->steps);
+		CHECK_EQ(splice_load(skel->obj, code, count), 0);
+		run(bpf_program__fd(skel->progs.xcap_ingress), 100);
+		run(bpf_program__fd(skel->progs.xcap_egress), 60);
+		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 2);
+		run(bpf_program__fd(skel->progs.xcap_ingress), 101);
+		run(bpf_program__fd(skel->progs.xcap_egress), 1000);
+		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 2);
+		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_SEEN), 4);
+		xcap_mirror__destroy(skel);
+	}
+}
+
+static void in_tap(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE (c, lengths) {
+		struct xcap_tap *skel = xcap_tap__open();
+
+		assert_non_null(skel);
+		bpf_program__set_autoload(skel->progs.xcap_tap_tag, false);
+		skel->rodata->xcap_config.has_filter = true;
+		longer_than(100, c->steps);
+		CHECK_EQ(splice_load(skel->obj, code, count), 0);
+		run(bpf_program__fd(skel->progs.xcap_tap), 100);
+		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 1);
+		run(bpf_program__fd(skel->progs.xcap_tap), 101);
+		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 1);
+		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_NO_SOCKET), 1);
+		xcap_tap__destroy(skel);
+	}
+}
+
+static void without_a_filter(void **state)
+{
+	struct xcap_mirror *skel = xcap_mirror__open();
+
+	(void)state;
+	assert_non_null(skel);
+	CHECK_EQ(splice_load(skel->obj, NULL, 0), 0);
+	run(bpf_program__fd(skel->progs.xcap_ingress), 60);
+	CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 0);
+	xcap_mirror__destroy(skel);
+}
+
+static void what_the_verifier_refuses(void **state)
+{
+	struct xcap_mirror *skel = xcap_mirror__open();
+
+	(void)state;
+	assert_non_null(skel);
+	skel->rodata->xcap_config.has_filter = true;
+	count = 0;
+	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 0, 2, 4096, 0));
+	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+	CHECK(splice_load(skel->obj, code, count) < 0);
+	xcap_mirror__destroy(skel);
+}
+
+static int silent(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	(void)format;
+	(void)args;
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(in_mirror),
+		TEST(in_tap),
+		TEST(without_a_filter),
+		TEST(what_the_verifier_refuses),
+	};
+
+	libbpf_set_print(silent);
+	if (splice_init())
+		return 1;
+	return cmocka_run_group_tests_name("splice", tests, NULL, NULL);
+}
