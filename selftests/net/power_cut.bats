@@ -67,7 +67,7 @@ check() {
 	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -DXCAP_TEST_NO_SYNC -O1 -pthread -I"$TOP" -o "$program" \
 		"$TOP"/selftests/net/journal_power.c "$TOP"/common/journal*.c \
 		"$TOP"/common/{segment,segment_file,stream,stream_table,frame,message,crc32c,buf,loop}.c \
-		-luring -ljansson
+		-luring -ljansson -lisal
 	start append - env XCAP_TEST_NO_SYNC=1 "$program" append "$STORE/journal"
 	wait_for 20 acknowledged 500
 	cut 1
