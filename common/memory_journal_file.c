@@ -295,8 +295,8 @@ int journal_file_open(struct journal_file *file, struct journal_state *state, st
 		      const struct memory_journal_config *config)
 {
 	struct journal_map *head = calloc(1, sizeof(*head));
-	struct stat st;
-	bool is_new;
+	struct stat st = {};
+	bool is_new = false;
 	int err = -ENOMEM;
 
 	*file = (struct journal_file){ .fd = -1 };
@@ -315,17 +315,15 @@ int journal_file_open(struct journal_file *file, struct journal_state *state, st
 	is_new = is_unfinished(head);
 	err = is_new ? make_file(file, state, config)
 		     : load_file(file, state, head, st.st_size, config);
-	if (err) {
-		journal_file_close(file, is_new);
+	if (err)
 		goto out;
-	}
 	*id = (struct stream_id){ .lane = config->lane, .replay = config->replay };
 	strcpy(id->agent, file->map->agent);
 	memcpy(id->instance, file->map->instance, INSTANCE_LEN);
 out:
 	free(head);
 	if (err)
-		journal_file_close(file, false);
+		journal_file_close(file, is_new);
 	return err;
 }
 

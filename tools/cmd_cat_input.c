@@ -216,7 +216,7 @@ static int is_visible(const struct dirent *entry)
 static int add_store(struct cat_input *input, const char *dir)
 {
 	struct dirent **entries;
-	struct span span;
+	struct span span = {};
 	char path[PATH_MAX];
 	int count, found = 0, code = 0;
 
@@ -249,7 +249,7 @@ static int add_segment(struct cat_input *input, const char *path)
 {
 	char *copy = strdup(path), *other = strdup(path), *dir = NULL, *name = NULL;
 	int err = -ENOMEM, code = 0;
-	struct span span;
+	struct span span = {};
 
 	if (copy && other) {
 		dir = dirname(copy);
@@ -276,7 +276,7 @@ static int add_segment(struct cat_input *input, const char *path)
 
 int cat_input_add(struct cat_input *input, const char *path)
 {
-	struct span span;
+	struct span span = {};
 	struct stat st;
 	int err;
 
