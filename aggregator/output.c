@@ -213,7 +213,7 @@ int output_open(struct output **ret, const struct output_config *config,
 	if (err)
 		goto fail;
 	if (resume && resume->is_begun)
-		capture_resume_section(output->capture, resume->link_type, resume->interface_count);
+		capture_resume(output->capture, resume->link_type, resume->interface_count);
 	*ret = output;
 	return 0;
 fail:

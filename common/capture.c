@@ -366,13 +366,7 @@ uint16_t capture_link_type(const struct capture *capture)
 	return capture->link_type;
 }
 
-void capture_resume(struct capture *capture, uint16_t link_type)
-{
-	capture_resume_section(capture, link_type, 0);
-	capture->has_header = capture->format == CAPTURE_PCAP;
-}
-
-void capture_resume_section(struct capture *capture, uint16_t link_type, uint32_t interface_count)
+void capture_resume(struct capture *capture, uint16_t link_type, uint32_t interface_count)
 {
 	forget_interfaces(capture);
 	capture->first_id = interface_count;

@@ -45,14 +45,9 @@ void capture_end(struct capture *capture, struct buf *out);
 bool capture_begun(const struct capture *capture);
 uint16_t capture_link_type(const struct capture *capture);
 /*
- * Continue a pcapng file that was cut at a block's end: a new section is begun with the next
- * packet. A PCAP file goes on without a header.
- */
-void capture_resume(struct capture *capture, uint16_t link_type);
-/*
- * The same without a new section, which Wireshark 4.0 confuses with the first one (it shows
- * a packet of the second section as of the first one's interface): interface_count is what
+ * Continue a file that was cut at a block's end (pcapng: within the section, as Wireshark 4.0 takes
+ * a packet of a second section for one of the first one's interface). interface_count is what
  * capture_interface_count() told at the cut, and counted on from there.
  */
-void capture_resume_section(struct capture *capture, uint16_t link_type, uint32_t interface_count);
+void capture_resume(struct capture *capture, uint16_t link_type, uint32_t interface_count);
 uint32_t capture_interface_count(const struct capture *capture);
