@@ -247,8 +247,8 @@ static int start_reader(struct aggregator *aggregator)
 }
 
 /*
- * The sockets of one that was killed live on until the kernel has wound up its io_uring, some
- * milliseconds after the process: is it worth to try again?
+ * The listening socket of one that was killed lives on until the kernel has wound up its io_uring,
+ * some milliseconds after the process: is it worth to try again?
  */
 static bool may_be_winding_up(int err, uint64_t began_ns)
 {
@@ -262,7 +262,6 @@ static int make_control(struct aggregator *aggregator)
 {
 	const struct aggregator_options *options = aggregator->options;
 	char path[PATH_MAX];
-	uint64_t began_ns;
 	int err;
 
 	if (mkdir(options->run_dir, 0755) && errno != EEXIST) {
@@ -275,11 +274,8 @@ static int make_control(struct aggregator *aggregator)
 			  options->run_dir);
 		return EXIT_CONFIGURATION;
 	}
-	began_ns = clock_ns(CLOCK_MONOTONIC);
-	do {
-		err = control_create(&aggregator->control, aggregator->loop, path,
-				     aggregator_commands, aggregator_command_count, aggregator);
-	} while (may_be_winding_up(err, began_ns));
+	err = control_create(&aggregator->control, aggregator->loop, path, aggregator_commands,
+			     aggregator_command_count, aggregator);
 	if (err == -EADDRINUSE)
 		log_error(0, "another aggregator answers at %s: give this one another --name",
 			  path);

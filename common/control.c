@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -239,6 +240,29 @@ static int set_path(struct sockaddr_un *ret, const char *path)
 	return 0;
 }
 
+/*
+ * Is who listens there alive? The socket of a daemon that was killed takes connections until the
+ * kernel has wound up its io_uring, some milliseconds after the process.
+ */
+static bool is_alive(int fd)
+{
+	struct ucred peer = {};
+	socklen_t len = sizeof(peer);
+	struct pollfd ended = { .events = POLLIN };
+	bool alive;
+
+	/* 0: it is in another PID namespace, out of sight. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.pid <= 0)
+		return true;
+	ended.fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	if (ended.fd < 0)
+		return errno != ESRCH;
+	/* Readable once the process has ended, though nobody has waited for it yet. */
+	alive = poll(&ended, 1, 0) == 0;
+	close(ended.fd);
+	return alive;
+}
+
 /* -EADDRINUSE: somebody listens there. 0: nobody does, and the socket is gone. */
 static int remove_stale(const struct sockaddr_un *address)
 {
@@ -252,11 +276,13 @@ static int remove_stale(const struct sockaddr_un *address)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		err = is_alive(fd) ? -EADDRINUSE : 0;
+	else if (errno == EAGAIN)
 		err = -EADDRINUSE;
 	else if (errno != ECONNREFUSED && errno != ENOENT)
 		err = -errno;
-	else if (unlink(address->sun_path) && errno != ENOENT)
+	if (!err && unlink(address->sun_path) && errno != ENOENT)
 		err = -errno;
 	close(fd);
 	return err;

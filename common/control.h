@@ -21,8 +21,9 @@ struct control_command {
 	int (*run)(void *context, const json_t *request, json_t **result, const char **error);
 };
 
-/* A socket left over from a dead daemon is replaced; -EADDRINUSE: one answers there; -ENOTSOCK:
- * something else is there; -ENAMETOOLONG: 107 bytes are the most. */
+/* A socket left over from a dead daemon is replaced, also while the kernel still winds that one up;
+ * -EADDRINUSE: one answers there; -ENOTSOCK: something else is there; -ENAMETOOLONG: 107 bytes are
+ * the most. */
 int control_create(struct control **ret, struct loop *loop, const char *path,
 		   const struct control_command *commands, size_t count, void *context) must_check;
 /* Closes clients (turns the loop until nothing is in flight) and removes the socket. */

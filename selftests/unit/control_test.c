@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "selftests/unit/check.h"
@@ -324,6 +325,51 @@ static void bind_only(void)
 	close(fd);
 }
 
+/* The socket of a process that has ended, which the kernel has not closed yet. */
+static int listen_by_the_dead(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	siginfo_t info;
+	pid_t child;
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		_exit(listen(fd, 8) ? 1 : 0);
+	/* Nobody has waited for it: there is a process of that number. */
+	assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(info.si_status, 0);
+	return fd;
+}
+
+static void a_killed_daemon_s_socket_is_replaced(void **state)
+{
+	struct server server;
+	json_t *result;
+	char error[256];
+	int fd;
+
+	(void)state;
+	fd = listen_by_the_dead();
+	server_start(&server);
+	CHECK_EQ(server.err, 0);
+	CHECK_EQ(call("echo", &result, error), 0);
+	json_decref(result);
+	server_stop(&server);
+	assert_true(wait(NULL) > 0);
+	close(fd);
+	/* And when its number is free again. */
+	fd = listen_by_the_dead();
+	assert_true(wait(NULL) > 0);
+	server_start(&server);
+	CHECK_EQ(server.err, 0);
+	server_stop(&server);
+	close(fd);
+}
+
 static void one_server_a_path(void **state)
 {
 	struct server server, second;
@@ -459,8 +505,13 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(answers),		 TEST(foreign_bytes), TEST(slow_clients_hold_up_nobody),
-		TEST(one_server_a_path), TEST(refused_paths), TEST(strange_servers),
+		TEST(answers),
+		TEST(foreign_bytes),
+		TEST(slow_clients_hold_up_nobody),
+		TEST(one_server_a_path),
+		TEST(a_killed_daemon_s_socket_is_replaced),
+		TEST(refused_paths),
+		TEST(strange_servers),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, make_dir, remove_dir);
