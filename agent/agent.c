@@ -489,7 +489,10 @@ int agent_run(struct agent *agent)
 		const char *why = lane_source_error(agent->lanes[i]);
 
 		if (*why) {
-			log_error(0, "cannot read %s to its end: %s", agent->options->read, why);
+			log_error(0, "cannot read %s to its end: %s",
+				  strcmp(agent->options->read, "-") ? agent->options->read
+								    : "standard input",
+				  why);
 			err = -EBADMSG;
 		}
 	}

@@ -664,7 +664,8 @@ const char *lane_source_error(const struct lane *lane)
 	for (unsigned int i = 0; i < lane->config.source_count; i++) {
 		const struct source *source = lane->config.sources[i];
 
-		if (source->is_replay && source->err)
+		/* Only recordings end by themselves, whatever times their packets get. */
+		if (source->err)
 			return source_pcap_error(source);
 	}
 	return "";
