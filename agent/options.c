@@ -107,7 +107,8 @@ static const struct config_option options[] = {
 	  .type = CONFIG_STRING,
 	  AT(read),
 	  .metavar = "FILE",
-	  .help = "packets from a PCAP or pcapng file, - for standard input" },
+	  .help = "packets from a PCAP or pcapng file, plain or compressed by gzip or zstd, - for "
+		  "standard input" },
 	{ .name = "speed",
 	  .type = CONFIG_STRING,
 	  AT(speed_text),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where packets come from: one AF_XDP queue (source_xsk.c), one CPU's ring buffer (source_ring.c),
- * a PCAP or pcapng file or stream (source_pcap.c). A source belongs to its lane's thread.
+ * a PCAP or pcapng file or stream, compressed or not (source_pcap.c). A source belongs to its
+ * lane's thread.
  *
  * In a pass the lane takes packets, head by head, the earliest of all its sources first, and
  * copies each into its frame; then it makes the frame's progress known to the journal; only then

@@ -10,13 +10,15 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/decompress.h"
 
 #define READ_BYTES (256 * KIB)
 #define ERROR_LEN 256
 
 /*
  * The input lies in `input` from what is decoded next to what was read last. A packet's data
- * points into it, so it is moved (consumed, read on) only in give_back().
+ * points into it, so it is moved (consumed, read on) only in give_back(). Of a compressed file it
+ * is what was unpacked, a piece at a time, and what was read lies in `packed`.
  */
 struct source_pcap {
 	struct source source;
@@ -28,7 +30,8 @@ struct source_pcap {
 	struct pcapng_decoder *decoder;
 	struct pcapng_interface *interfaces; /* renamed, by the decoder's id */
 	uint32_t interface_count;
-	struct buf input;
+	struct decompress *decompress; /* NULL: not compressed, or not known yet */
+	struct buf input, packed;
 	size_t used; /* bytes of input that packets taken since give_back() came from */
 	struct pcapng_packet head;
 	size_t head_len; /* bytes of the block of head; 0: no head */
@@ -36,7 +39,9 @@ struct source_pcap {
 	uint64_t taken, skip;
 	uint64_t first_time_ns, first_due_ns; /* recorded and CLOCK_MONOTONIC; pacing */
 	int fd;
-	bool reading, stopping, input_ended, wants_input, paced;
+	/* file: what is read; input: what is decoded, and if it did not end well, why */
+	bool reading, stopping, sniffed, file_ended, input_ended, wants_input, paced;
+	int input_err;
 	char error[ERROR_LEN];
 };
 
@@ -45,12 +50,54 @@ static struct source_pcap *pcap_of(const struct source *source)
 	return container_of((struct source *)(uintptr_t)source, struct source_pcap, source);
 }
 
+/* what: NULL where the error is written already. */
 static void end_with(struct source_pcap *pcap, int err, const char *what)
 {
-	snprintf(pcap->error, sizeof(pcap->error), "%s", what);
+	if (what)
+		snprintf(pcap->error, sizeof(pcap->error), "%s", what);
 	pcap->source.err = err;
 	pcap->source.at_end = true;
 	pcap->head_len = 0;
+}
+
+/* What came before it is decoded and taken first. */
+static void end_input(struct source_pcap *pcap, int err, const char *what)
+{
+	snprintf(pcap->error, sizeof(pcap->error), "%s", what);
+	pcap->input_err = err;
+	pcap->input_ended = true;
+	pcap->wants_input = false;
+}
+
+/* The input's first bytes tell whether it is compressed. */
+static void sniff(struct source_pcap *pcap)
+{
+	const char *name;
+	char what[ERROR_LEN];
+
+	switch (decompress_sniff(pcap->input.data, pcap->input.len, pcap->file_ended, &name)) {
+	case DECOMPRESS_UNKNOWN:
+		return;
+	case DECOMPRESS_PLAIN:
+		pcap->wants_input = false;
+		break;
+	case DECOMPRESS_GZIP:
+	case DECOMPRESS_ZSTD:
+		if (decompress_create(&pcap->decompress)) {
+			end_with(pcap, -ENOMEM, "no memory to unpack it");
+			return;
+		}
+		pcap->packed = pcap->input;
+		pcap->input = (struct buf){};
+		break;
+	case DECOMPRESS_OTHER:
+		snprintf(what, sizeof(what),
+			 "it is compressed by %s, and only gzip and zstd are read: unpack it first",
+			 name);
+		end_with(pcap, -EPROTONOSUPPORT, what);
+		return;
+	}
+	pcap->sniffed = true;
 }
 
 static void read_done(struct loop_op *op, int res, unsigned int cqe_flags)
@@ -61,15 +108,17 @@ static void read_done(struct loop_op *op, int res, unsigned int cqe_flags)
 	pcap->reading = false;
 	if (pcap->stopping || res == -EINTR || res == -EAGAIN)
 		return;
-	if (res < 0) {
-		end_with(pcap, res, "cannot read");
-		return;
-	}
-	if (res == 0)
-		pcap->input_ended = true;
+	if (res < 0)
+		end_input(pcap, res, strerror(-res));
+	if (res > 0)
+		buf_commit(pcap->decompress ? &pcap->packed : &pcap->input, (size_t)res);
 	else
-		buf_commit(&pcap->input, (size_t)res);
-	pcap->wants_input = false;
+		pcap->file_ended = true;
+	if (!pcap->sniffed)
+		sniff(pcap);
+	else if (!pcap->decompress)
+		pcap->wants_input = false;
+	pcap->input_ended |= pcap->file_ended && !pcap->decompress;
 }
 
 static void read_on(struct source_pcap *pcap)
@@ -78,7 +127,7 @@ static void read_on(struct source_pcap *pcap)
 
 	if (pcap->reading || pcap->stopping || pcap->input_ended)
 		return;
-	at = buf_reserve(&pcap->input, READ_BYTES);
+	at = buf_reserve(pcap->decompress ? &pcap->packed : &pcap->input, READ_BYTES);
 	if (!at) {
 		end_with(pcap, -ENOMEM, "no memory to read on");
 		return;
@@ -86,6 +135,34 @@ static void read_on(struct source_pcap *pcap)
 	pcap->reading = true;
 	io_uring_prep_read(loop_sqe(pcap->loop, &pcap->read), pcap->fd, at, READ_BYTES,
 			   (uint64_t)-1);
+}
+
+/* The next piece of a compressed file; read on where that takes more of it. */
+static void unpack(struct source_pcap *pcap)
+{
+	uint8_t *at = buf_reserve(&pcap->input, READ_BYTES);
+	size_t used;
+	ssize_t n;
+
+	if (!at) {
+		end_with(pcap, -ENOMEM, "no memory to unpack it");
+		return;
+	}
+	n = decompress_bytes(pcap->decompress, pcap->packed.data, pcap->packed.len,
+			     pcap->file_ended, &used, at, READ_BYTES);
+	buf_consume(&pcap->packed, used);
+	if (n < 0) {
+		end_input(pcap, (int)n, decompress_error(pcap->decompress));
+	} else if (n == 0 && !pcap->file_ended) {
+		read_on(pcap);
+		return;
+	} else {
+		buf_commit(&pcap->input, (size_t)n);
+		pcap->input_ended = n == 0;
+		pcap->wants_input = false;
+	}
+	/* Nothing is on its way that would wake the lane. */
+	loop_timer_start(pcap->loop, &pcap->due, 0);
 }
 
 /* "host", then "host:eth1" for what else was recorded there. */
@@ -123,6 +200,8 @@ static bool decode_head(struct source_pcap *pcap)
 	enum pcapng_item item;
 	ssize_t n;
 
+	if (!pcap->sniffed)
+		return false;
 	while (!pcap->head_len) {
 		n = pcapng_decode(pcap->decoder, pcap->input.data + pcap->used,
 				  pcap->input.len - pcap->used, &item, &pcap->head);
@@ -131,7 +210,9 @@ static bool decode_head(struct source_pcap *pcap)
 			return false;
 		}
 		if (n == 0) {
-			if (pcap->input_ended && pcap->used < pcap->input.len)
+			if (pcap->input_err)
+				end_with(pcap, pcap->input_err, NULL);
+			else if (pcap->input_ended && pcap->used < pcap->input.len)
 				end_with(pcap, -EBADMSG, "the input is cut short in a packet");
 			else if (pcap->input_ended)
 				pcap->source.at_end = true;
@@ -234,7 +315,11 @@ static void pcap_give_back(struct source *source)
 		buf_consume(&pcap->input, pcap->used);
 		pcap->used = 0;
 	}
-	if (pcap->wants_input && !source->at_end)
+	if (!pcap->wants_input || source->at_end)
+		return;
+	if (pcap->decompress)
+		unpack(pcap);
+	else
 		read_on(pcap);
 }
 
@@ -298,6 +383,8 @@ static void pcap_destroy(struct source *source)
 	if (pcap->fd > STDIN_FILENO)
 		close(pcap->fd);
 	pcapng_decoder_destroy(pcap->decoder);
+	decompress_destroy(pcap->decompress);
+	buf_release(&pcap->packed);
 	buf_release(&pcap->input);
 	free(pcap->interfaces);
 	free(pcap->label);

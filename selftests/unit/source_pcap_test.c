@@ -181,6 +181,45 @@ static void a_cut_file_gives_what_it_has_and_an_error(void **state)
 	stop(&run);
 }
 
+/* The file at path through a program that compresses. */
+static void compress_file(const char *command)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "{ %s; } <%s >%s.packed && mv %s.packed %s", command, path,
+		 path, path, path);
+	assert_int_equal(system(line), 0);
+}
+
+static void compressed_files_are_read_the_same(void **state)
+{
+	static const struct {
+		const char *name, *command;
+		const char *error;
+	} cases[] = {
+		{ "gzip", "gzip -c", NULL },
+		{ "zstd", "zstd -qc", NULL },
+		{ "gzip, cut", "gzip -c | head -c 10000", "its gzip data is cut short" },
+		{ "zstd, cut", "zstd -qc | head -c 20000", "its zstd data is cut short" },
+		{ "xz", "printf '\\3757zXZ\\0'", "it is compressed by xz" },
+	};
+	struct run run;
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		make_pcapng();
+		compress_file(c->command);
+		start(&run, (struct source_pcap_config){ 0 });
+		read_on(&run, 100, UINT64_MAX);
+		if (!c->error)
+			CHECK_EQ(run.packets, PACKETS);
+		else
+			CHECK(strstr(source_pcap_error(run.source), c->error) != NULL);
+		CHECK_EQ(run.source->err < 0, c->error != NULL);
+		stop(&run);
+	}
+}
+
 static void garbage_is_refused(void **state)
 {
 	struct buf file = {};
@@ -252,6 +291,7 @@ int main(void)
 		TEST(a_pcapng_is_read_whole),
 		TEST(it_goes_on_where_it_was),
 		TEST(a_cut_file_gives_what_it_has_and_an_error),
+		TEST(compressed_files_are_read_the_same),
 		TEST(garbage_is_refused),
 		TEST(recorded_speed_takes_its_time),
 		TEST(stamp_now_is_live),
