@@ -61,7 +61,7 @@ Q   :=
 say  = @:
 endif
 
-LIBS := libbpf libxdp liburing openssl libelf zlib libzstd libisal yaml-0.1 jansson
+LIBS := libbpf libxdp liburing openssl libelf zlib libzstd libisal libpcap yaml-0.1 jansson
 TEST_LIBS := cmocka
 
 no_build_goals := deps help format clean vmlinux lint-commits

@@ -175,6 +175,9 @@ static void describe_interface(struct agent *agent, unsigned int number)
 		.tsresol = 9,
 	};
 	memcpy(lane->description.name, interface->name, sizeof(interface->name));
+	if (agent->options->filter)
+		snprintf(lane->description.filter, sizeof(lane->description.filter), "%s",
+			 agent->options->filter);
 	if (!uname(&host))
 		snprintf(lane->description.os, sizeof(lane->description.os), "%.20s %.40s",
 			 host.sysname, host.release);
@@ -195,6 +198,7 @@ static int attach_interface(struct agent *agent, const char *name)
 		.mode = options->mode == AGENT_TAP ? XCAP_TAP : XCAP_MIRROR,
 		.snaplen = (uint32_t)options->snaplen,
 		.directions = directions[options->direction],
+		.filter = options->filter,
 		.force = options->force,
 		.generic = options->xdp_mode == AGENT_XDP_GENERIC,
 		.promiscuous = !options->no_promiscuous,

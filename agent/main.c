@@ -61,6 +61,7 @@ int main(int argc, char **argv)
 	struct config *config = NULL;
 	struct agent *agent = NULL;
 	int code = EXIT_SUCCESS;
+	char *filter = NULL;
 
 	log_init(LOG_LEVEL_INFO);
 	signal(SIGPIPE, SIG_IGN);
@@ -77,6 +78,10 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	log_set_level(agent_options_log_level(&options, config));
+	if (agent_options_filter(&options, config, &filter)) {
+		code = EXIT_FAILURE;
+		goto out;
+	}
 	options.stats_ns = agent_options_stats(&options, config, isatty(STDERR_FILENO));
 	if (options.list_interfaces) {
 		code = list_interfaces();
@@ -89,6 +94,7 @@ int main(int argc, char **argv)
 		agent_destroy(agent);
 	}
 out:
+	free(filter);
 	config_destroy(config);
 	return code;
 }

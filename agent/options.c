@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/filter.h"
+#include "common/pcapng.h"
 #include "common/stream.h"
 
 #define INTERFACES_MAX 64
@@ -54,6 +57,13 @@ static const struct config_option options[] = {
 	  .max = 262144,
 	  .flags = CONFIG_F_ZERO_IS_MAX,
 	  .help = "bytes kept of each packet, 0 for all" },
+	{ .name = "filter",
+	  .letter = 'f',
+	  .type = CONFIG_STRING,
+	  AT(filter),
+	  .metavar = "EXPR",
+	  .help = "capture what matches this pcap-filter(7) expression; also given as the last "
+		  "arguments, as in tcpdump" },
 	{ .name = "count",
 	  .letter = 'c',
 	  .type = CONFIG_COUNT,
@@ -373,10 +383,63 @@ int agent_options_check(const struct agent_options *o, char error[256])
 	return err ? err : check_output(o, error);
 }
 
+static char *join(const struct config_list *words)
+{
+	size_t len = 1;
+	char *text, *at;
+
+	for (size_t i = 0; i < words->count; i++)
+		len += strlen(words->items[i]) + 1;
+	at = text = malloc(len);
+	if (!text)
+		return NULL;
+	*at = '\0';
+	for (size_t i = 0; i < words->count; i++)
+		at += sprintf(at, "%s%s", i ? " " : "", words->items[i]);
+	return text;
+}
+
+/* As most interfaces are: what is wrong only on another kind is told when that is attached to. */
+static int check_filter(const struct agent_options *o, const struct config_list *words,
+			char error[256])
+{
+	char *joined = words->count ? join(words) : NULL, why[FILTER_ERROR_LEN];
+	const char *expression = joined ?: o->filter;
+	struct filter_program *program = NULL;
+	int err = 0;
+
+	if (expression && filter_compile(&program, expression, LINKTYPE_ETHERNET, why))
+		err = refuse(error, "the filter '%.100s': %.120s", expression, why);
+	filter_destroy(program);
+	free(joined);
+	return err;
+}
+
 static int check(const struct config *config, const void *values, char error[256])
 {
-	(void)config;
-	return agent_options_check(values, error);
+	const struct config_list *words = config_arguments(config);
+	const struct agent_options *o = values;
+
+	if (words->count && o->filter && config_is_set(config, "filter") &&
+	    strcmp(config_origin(config, "filter"), "command line") == 0)
+		return refuse(error, "the filter is given twice: by -f, and as '%s ...'",
+			      words->items[0]);
+	if (o->read && (words->count || o->filter))
+		return refuse(error,
+			      "filters are for capturing, not for packets that are read (-r)");
+	return check_filter(o, words, error) ?: agent_options_check(o, error);
+}
+
+int agent_options_filter(struct agent_options *o, const struct config *config, char **ret)
+{
+	const struct config_list *words = config_arguments(config);
+
+	*ret = words->count ? join(words) : NULL;
+	if (words->count && !*ret)
+		return -ENOMEM;
+	if (*ret)
+		o->filter = *ret;
+	return 0;
 }
 
 uint64_t agent_options_stats(const struct agent_options *o, const struct config *config,
@@ -397,13 +460,14 @@ enum log_level agent_options_log_level(const struct agent_options *o, const stru
 const struct config_program agent_program = {
 	.name = "xcapd",
 	.purpose = "Capture packets, write them as pcapng or send them to an aggregator.",
-	.synopsis = "[-i IF[,IF...]] -w FILE [OPTION...]\n"
+	.synopsis = "[-i IF[,IF...]] -w FILE [OPTION...] [EXPR...]\n"
 		    "       xcapd [-i IF[,IF...]] --aggregator HOST:PORT --ca FILE --cert FILE\n"
-		    "             --key FILE [OPTION...]\n"
+		    "             --key FILE [OPTION...] [EXPR...]\n"
 		    "       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...]\n"
 		    "       xcapd --detach [--name INSTANCE]",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
+	.positional = "EXPR",
 	.default_file = "/etc/xcap/xcapd.yaml",
 	.examples = "  xcapd -i eth0 -w - | tcpdump -n -r -\n"
 		    "  xcapd -i eth0,eth1 -s 128 --aggregator collector.example:9227 \\\n"

@@ -20,6 +20,7 @@ struct agent_options {
 	int mode;		       /* enum agent_mode */
 	int xdp_mode;		       /* enum agent_xdp_mode */
 	uint64_t snaplen;
+	const char *filter;    /* pcap-filter(7); NULL: everything */
 	uint64_t count;	       /* 0: no end */
 	int direction;	       /* enum agent_direction */
 	uint64_t buffer_bytes; /* all rings together; 0: automatic */
@@ -65,6 +66,10 @@ extern const struct config_program agent_program;
 int agent_options_check(const struct agent_options *options, char error[256]) must_check;
 /* --speed as a factor of the recorded time; 0: as fast as it goes. -EINVAL. */
 int agent_options_speed(double *ret, const char *text) must_check;
+/* Arguments behind the options are the filter, in words. *ret: what o->filter points to then, to be
+ * freed after the last use; or NULL. -ENOMEM. */
+int agent_options_filter(struct agent_options *options, const struct config *config,
+			 char **ret) must_check;
 /* The interval of --stats; where nothing was said, the usual one if stderr is a terminal and -q was
  * not given. 0: none. */
 uint64_t agent_options_stats(const struct agent_options *options, const struct config *config,

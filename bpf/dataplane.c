@@ -15,6 +15,7 @@
 #include "bpf/instance.h"
 #include "bpf/mirror.skel.h"
 #include "bpf/netns.h"
+#include "bpf/splice.h"
 #include "bpf/vlan.h"
 #include "common/log.h"
 
@@ -172,7 +173,11 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	libbpf_set_print(log_libbpf);
 	dataplane->self_fd = dataplane->rings.map_fd = -1;
 	dataplane->lock.run_fd = dataplane->lock.pins_fd = -1;
-	err = find_dir(dataplane, config, error);
+	err = splice_init();
+	if (err)
+		explain(error, err, "cannot prepare to load programs");
+	if (!err)
+		err = find_dir(dataplane, config, error);
 	if (!err)
 		err = pins_lock(&dataplane->lock, config->run_dir, config->instance, dataplane->dir,
 				error);

@@ -37,6 +37,7 @@ struct dataplane_interface_config {
 	enum xcap_mode mode;
 	uint32_t snaplen;
 	unsigned int directions; /* enum xcap_direction bits; both on loopback: arriving only */
+	const char *filter; /* pcap-filter(7), for the interface's link type; NULL: everything */
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool promiscuous;

@@ -7,6 +7,7 @@
 
 #include "bpf/attach.h"
 #include "bpf/dataplane.h"
+#include "bpf/filter.h"
 #include "bpf/instance.h"
 #include "bpf/netdev.h"
 #include "bpf/pins.h"
@@ -31,7 +32,8 @@ struct dataplane_interface {
 	struct xcap_info info;
 	char dir[PATH_MAX]; /* of its pins */
 	uint16_t link_type;
-	bool adopted; /* its pins are there, its links live */
+	struct filter_code filter; /* no instructions: everything matches */
+	bool adopted;		   /* its pins are there, its links live */
 	int link_fds[INSTANCE_LINKS];
 	int info_fd, count_fd;
 	int xsks_fd, handed_fd; /* tap */

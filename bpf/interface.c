@@ -37,6 +37,7 @@ void interface_free(struct dataplane_interface *interface)
 	close_fd(&interface->foreign_fd);
 	if (interface->ops->release)
 		interface->ops->release(interface);
+	filter_code_release(&interface->filter);
 	free(interface);
 }
 
@@ -160,6 +161,24 @@ static int query_device(struct dataplane_interface *interface, char *error)
 	return 0;
 }
 
+static int compile_filter(struct dataplane_interface *interface, char *error)
+{
+	const struct dataplane_interface_config *config = &interface->config;
+	struct filter_program *program;
+	char why[FILTER_ERROR_LEN];
+	int err;
+
+	if (!config->filter)
+		return 0;
+	err = filter_compile(&program, config->filter, interface->link_type, why);
+	if (!err) {
+		err = filter_translate(program, config->mode == XCAP_TAP ? FILTER_XDP : FILTER_TCX,
+				       &interface->filter, why);
+		filter_destroy(program);
+	}
+	return err ? explain_only(error, err, "cannot filter on %s: %s", config->name, why) : 0;
+}
+
 static int be_promiscuous(struct dataplane_interface *interface, char *error)
 {
 	int fd = netdev_promiscuous(interface->config.ifindex);
@@ -189,6 +208,9 @@ int dataplane_attach(struct dataplane_interface **ret, struct dataplane *datapla
 		goto fail;
 	}
 	err = interface->ops->permit ? interface->ops->permit(interface, error) : 0;
+	if (err)
+		goto fail;
+	err = compile_filter(interface, error);
 	if (err)
 		goto fail;
 	err = prepare_pins(interface);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bpf/mirror.skel.h"
+#include "bpf/splice.h"
 #include "common/pcapng.h"
 
 static void configure(const struct dataplane_interface *interface, struct xcap_mirror *skel)
@@ -21,6 +22,7 @@ static void configure(const struct dataplane_interface *interface, struct xcap_m
 	config->directions = interface->config.directions;
 	config->ring_bytes = (uint32_t)interface->dataplane->rings.ring_bytes;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
+	config->has_filter = interface->filter.count > 0;
 }
 
 static int load_maps(const struct dataplane_interface *interface, struct xcap_mirror *skel)
@@ -103,7 +105,7 @@ static int load(struct dataplane_interface *interface, char *error)
 	configure(interface, skel);
 	err = load_maps(interface, skel);
 	if (!err)
-		err = xcap_mirror__load(skel);
+		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
 	if (!err)
 		err = keep_maps(interface, skel);
 	if (err) {

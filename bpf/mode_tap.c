@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bpf/compat.h"
+#include "bpf/splice.h"
 #include "bpf/tap.skel.h"
 #include "bpf/vlan.h"
 #include "common/log.h"
@@ -80,6 +81,7 @@ static void configure(struct dataplane_interface *interface, struct xcap_tap *sk
 	config->snaplen = interface->config.snaplen;
 	config->directions = interface->config.directions;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
+	config->has_filter = interface->filter.count > 0;
 	config->pass_no_socket = 1;
 }
 
@@ -150,7 +152,7 @@ static int load(struct dataplane_interface *interface, char *error)
 	configure(interface, skel);
 	err = load_maps(interface, skel);
 	if (!err)
-		err = xcap_tap__load(skel);
+		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
 	if (!err)
 		err = keep_maps(interface, skel);
 	if (err)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define FUNCTION "xcap_filter"
+#define LOAD "xcap_load"
 
 /* What splice_load() is loading; lists that libbpf borrows until the program is loaded. */
 static struct {
@@ -26,6 +27,7 @@ static struct {
 /* Where the function was, and what is there now. In instructions. */
 struct gap {
 	size_t start, end, count;
+	size_t load; /* where xcap_load() was */
 };
 
 static size_t moved(const struct gap *gap, size_t at)
@@ -38,18 +40,21 @@ static int find_gap(struct gap *ret, const struct bpf_prog_load_opts *opts, size
 	const struct bpf_func_info *list = opts->func_info;
 	const struct btf *btf = bpf_object__btf(current.object);
 	const struct btf_type *type;
+	const char *name;
 
 	if (!btf || !list || opts->func_info_rec_size != sizeof(*list))
 		return -EOPNOTSUPP;
 	for (__u32 i = 0; i < opts->func_info_cnt; i++) {
 		type = btf__type_by_id(btf, list[i].type_id);
-		if (!type || strcmp(btf__name_by_offset(btf, type->name_off), FUNCTION) != 0)
+		name = type ? btf__name_by_offset(btf, type->name_off) : "";
+		if (!strcmp(name, LOAD))
+			ret->load = list[i].insn_off;
+		if (strcmp(name, FUNCTION) != 0)
 			continue;
 		ret->start = list[i].insn_off;
 		ret->end = i + 1 < opts->func_info_cnt ? list[i + 1].insn_off : insn_count;
-		return 0;
 	}
-	return -ENOENT;
+	return ret->end && ret->load ? 0 : -ENOENT;
 }
 
 static bool refers_to_insn(const struct bpf_insn *insn)
@@ -71,6 +76,17 @@ static void copy_insns(struct bpf_insn *to, const struct bpf_insn *from, size_t 
 		if (refers_to_insn(&from[i]))
 			to[at].imm = (__s32)((ssize_t)moved(gap, i + 1 + (size_t)from[i].imm) -
 					     (ssize_t)at - 1);
+	}
+}
+
+static void put_filter(struct bpf_insn *insns, const struct gap *gap)
+{
+	size_t load = moved(gap, gap->load);
+
+	memcpy(insns + gap->start, current.code, current.count * sizeof(*insns));
+	for (size_t i = gap->start; i < gap->start + gap->count; i++) {
+		if (refers_to_insn(&insns[i]) && insns[i].imm == SPLICE_LOAD)
+			insns[i].imm = (__s32)((ssize_t)load - (ssize_t)i - 1);
 	}
 }
 
@@ -127,7 +143,7 @@ static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts
 	if (!insns)
 		return -ENOMEM;
 	copy_insns(insns, bpf_program__insns(program), before, &gap);
-	memcpy(insns + gap.start, current.code, current.count * sizeof(*insns));
+	put_filter(insns, &gap);
 	err = move_functions(opts, &gap);
 	if (!err)
 		err = move_lines(opts, &gap);

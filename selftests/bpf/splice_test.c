@@ -36,12 +36,14 @@ static void put(struct bpf_insn insn)
 static void longer_than(__s32 len, size_t steps)
 {
 	count = 0;
-	put(INSN(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 3, 0));
-	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 3, 2, offsetof(struct xcap_frame, len), 0));
-	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1));
-	put(INSN(BPF_JMP | BPF_JA, 0, 0, 2, 0));
+	put(INSN(BPF_JMP | BPF_JNE | BPF_K, 2, 0, 5, 0));
+	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 0));
+	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, 0));
+	put(INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, SPLICE_LOAD));
 	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0));
 	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 3, 2, offsetof(struct xcap_frame, len), 0));
+	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1));
 	for (size_t i = 0; i < steps; i++)
 		put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, (__s32)i));
 	put(INSN(BPF_JMP | BPF_JGT | BPF_K, 3, 0, 1, len));
