@@ -162,25 +162,23 @@ static int open_dataplane(struct agent *agent)
 	return exit_code(exclude_self(agent));
 }
 
-static void describe_interface(struct agent *agent, unsigned int number)
+static int describe_interface(struct agent *agent, const struct agent_interface *interface)
 {
-	struct agent_interface *interface = &agent->interfaces[number];
-	struct lane_interface *lane = &agent->lane_interfaces[number];
-	struct utsname host;
-
-	lane->id = interface->ifindex;
-	lane->description = (struct pcapng_interface){
+	struct pcapng_interface description = {
 		.link_type = dataplane_link_type(interface->attached),
 		.snaplen = (uint32_t)agent->options->snaplen,
 		.tsresol = 9,
 	};
-	memcpy(lane->description.name, interface->name, sizeof(interface->name));
+	struct utsname host;
+
+	memcpy(description.name, interface->name, sizeof(interface->name));
 	if (agent->options->filter)
-		snprintf(lane->description.filter, sizeof(lane->description.filter), "%s",
+		snprintf(description.filter, sizeof(description.filter), "%s",
 			 agent->options->filter);
 	if (!uname(&host))
-		snprintf(lane->description.os, sizeof(lane->description.os), "%.20s %.40s",
-			 host.sysname, host.release);
+		snprintf(description.os, sizeof(description.os), "%.20s %.40s", host.sysname,
+			 host.release);
+	return interface_table_put(agent->shared.interfaces, interface->ifindex, &description);
 }
 
 static int attach_interface(struct agent *agent, const char *name)
@@ -232,7 +230,12 @@ static int attach_interface(struct agent *agent, const char *name)
 	interface->mode = config.mode;
 	interface->ifindex = config.ifindex;
 	interface->is_generic = dataplane_is_generic(interface->attached);
-	describe_interface(agent, agent->interface_count++);
+	err = describe_interface(agent, interface);
+	if (err) {
+		log_error(err, "cannot capture on %s", name);
+		return EXIT_FAILURE;
+	}
+	agent->interface_count++;
 	if (config.mode == XCAP_MIRROR)
 		log_info("capturing on %s (mirror: its traffic goes on untouched)", name);
 	return 0;
@@ -436,9 +439,9 @@ static int set_up(struct agent *agent)
 	if (!code && !agent->options->read)
 		code = open_dataplane(agent);
 	if (!code && !agent->options->read)
+		code = exit_code(interface_table_create(&agent->shared.interfaces));
+	if (!code && !agent->options->read)
 		code = replace_interfaces(agent);
-	agent->shared.interfaces = agent->lane_interfaces;
-	agent->shared.interface_count = agent->interface_count;
 	agent->shared.count_max = agent->options->count;
 	if (!code)
 		code = exit_code(agent_make_lanes(agent));
@@ -521,6 +524,7 @@ void agent_destroy(struct agent *agent)
 	writer_destroy(agent->writer);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_destroy(agent->lanes[i]);
+	interface_table_destroy(agent->shared.interfaces);
 	if (agent->dataplane) {
 		dataplane_close(agent->dataplane);
 		/* The rings have been read to their end: nothing is worth keeping. */

@@ -40,7 +40,6 @@ struct agent {
 	struct dataplane *dataplane;
 	struct agent_interface interfaces[AGENT_INTERFACES_MAX];
 	unsigned int interface_count;
-	struct lane_interface lane_interfaces[AGENT_INTERFACES_MAX];
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
 	unsigned int lane_count;

@@ -283,6 +283,8 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 	};
 	if (known->drops) {
 		drops = __atomic_load_n(known->drops, __ATOMIC_RELAXED);
+		/* Another device of the same name and number counts from zero. */
+		known->drops_reported = MIN(known->drops_reported, drops);
 		block.has_drop_count = drops != known->drops_reported;
 		block.drop_count = drops - known->drops_reported;
 	}
@@ -353,6 +355,35 @@ enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 						description ? description : &unknown);
 	builder->known_count++;
 	return FRAME_BUILDER_AGAIN;
+}
+
+void frame_builder_review(struct frame_builder *builder,
+			  bool (*describe)(void *context, uint32_t id, struct pcapng_interface *ret,
+					   const uint64_t **drops),
+			  void *context)
+{
+	struct pcapng_interface interface;
+	uint8_t block[INTERFACE_BLOCK_MAX];
+	const uint64_t *drops;
+	size_t len;
+
+	for (unsigned int i = 0; i < builder->known_count;) {
+		struct known_interface *known = &builder->known[i];
+
+		if (known->recorder) {
+			i++;
+		} else if (!describe(context, known->id, &interface, &drops)) {
+			*known = builder->known[--builder->known_count];
+		} else {
+			len = pcapng_put_interface(block, sizeof(block), &interface);
+			if (len != known->block_len || memcmp(block, known->block, len) != 0)
+				known->frame = 0; /* not described as it is */
+			memcpy(known->block, block, len);
+			known->block_len = len;
+			known->drops = drops;
+			i++;
+		}
+	}
 }
 
 void frame_builder_progress(struct frame_builder *builder)

@@ -37,6 +37,14 @@ enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 						  const struct source *source, uint32_t id,
 						  const struct pcapng_interface *description,
 						  const uint64_t *drops);
+/*
+ * What interfaces are has changed: describe() is asked again about those that packets name by their
+ * ifindex. False from it: no packet of this one will come.
+ */
+void frame_builder_review(struct frame_builder *builder,
+			  bool (*describe)(void *context, uint32_t id, struct pcapng_interface *ret,
+					   const uint64_t **drops),
+			  void *context);
 /* Everything appended and every source's position survive the process from here on. */
 void frame_builder_progress(struct frame_builder *builder);
 /* True if there was a frame with packets. */

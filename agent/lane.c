@@ -51,6 +51,7 @@ struct lane {
 	unsigned int polls_armed;
 	struct loop_timer tick, mark;
 	struct loop_event stop_event;
+	uint64_t generation;	       /* of the interfaces as the builder knows them */
 	uint64_t watermark_ns;	       /* everything older was taken */
 	_Atomic uint64_t published_ns; /* ... and is committed */
 	uint64_t replay_time_ns;       /* latest recorded time seen */
@@ -129,37 +130,50 @@ static bool count_packet(struct lane *lane)
 	return false;
 }
 
-static const struct pcapng_interface *describe(struct lane *lane, const struct source *source,
-					       uint32_t id, uint64_t **drops)
+static bool describe_live(void *context, uint32_t id, struct pcapng_interface *ret,
+			  const uint64_t **drops)
 {
-	struct lane_shared *shared = lane->config.shared;
+	struct lane *lane = context;
+
+	return lane->config.shared->interfaces &&
+	       interface_table_get(lane->config.shared->interfaces, id, ret, drops);
+}
+
+static enum frame_builder_result describe(struct lane *lane, const struct source *source,
+					  uint32_t id)
+{
+	const struct pcapng_interface *interface = NULL;
+	struct pcapng_interface live;
+	const uint64_t *drops = NULL;
 
 	if (source->ops->describe)
-		return source->ops->describe(source, id);
-	for (unsigned int i = 0; i < shared->interface_count; i++) {
-		if (shared->interfaces[i].id == id) {
-			*drops = (uint64_t *)(uintptr_t)&shared->interfaces[i].drops;
-			return &shared->interfaces[i].description;
-		}
-	}
-	return NULL;
+		interface = source->ops->describe(source, id);
+	else if (describe_live(lane, id, &live, &drops))
+		interface = &live;
+	return frame_builder_interface(lane->builder, source, id, interface, drops);
+}
+
+static void review_interfaces(struct lane *lane)
+{
+	struct interface_table *interfaces = lane->config.shared->interfaces;
+	uint64_t generation = interfaces ? interface_table_generation(interfaces) : 0;
+
+	if (generation == lane->generation)
+		return;
+	lane->generation = generation;
+	frame_builder_review(lane->builder, describe_live, lane);
 }
 
 /* False: there is no room, and the packet can wait where it is. */
 static bool append(struct lane *lane, const struct source *source,
 		   const struct source_packet *packet)
 {
-	const struct pcapng_interface *interface;
 	enum frame_builder_result result;
-	uint64_t *drops = NULL;
 
 	do {
 		result = frame_builder_append(lane->builder, source, packet);
-		if (result == FRAME_BUILDER_INTERFACE) {
-			interface = describe(lane, source, packet->interface, &drops);
-			result = frame_builder_interface(lane->builder, source, packet->interface,
-							 interface, drops);
-		}
+		if (result == FRAME_BUILDER_INTERFACE)
+			result = describe(lane, source, packet->interface);
 		if (result == FRAME_BUILDER_CLOSE)
 			close_frame(lane);
 	} while (result == FRAME_BUILDER_CLOSE || result == FRAME_BUILDER_AGAIN);
@@ -256,6 +270,7 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
 {
 	uint64_t reached = MIN(oldest_ns, settled_ns), watermark;
 
+	put(&lane->stats.taken_ns, reached);
 	if (is_replay(lane))
 		watermark = lane->replay_time_ns > REPLAY_SLACK_NS
 				    ? lane->replay_time_ns - REPLAY_SLACK_NS
@@ -277,6 +292,7 @@ static bool pass(struct lane *lane)
 	uint64_t settled = settles ? now - SETTLE_NS : now;
 	unsigned int count = 0;
 
+	review_interfaces(lane);
 	if (!lane->stop_taking)
 		count = take_packets(lane, settles ? settled : UINT64_MAX, &oldest);
 	add(&lane->stats.passes, 1);

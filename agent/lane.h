@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "agent/interface_table.h"
 #include "agent/source.h"
 #include "common/addr.h"
 #include "common/memory_journal.h"
@@ -17,20 +18,12 @@
 
 struct lane;
 
-/* An interface that packets name by its ifindex. Set up by the agent before the lanes start. */
-struct lane_interface {
-	uint32_t id;
-	struct pcapng_interface description;
-	_Atomic uint64_t drops; /* lost on it in the kernel so far; control writes */
-};
-
 /* Shared by all lanes of the agent. */
 struct lane_shared {
-	struct lane_interface *interfaces;
-	unsigned int interface_count;
-	uint64_t count_max;		  /* packets to capture; 0: no limit */
-	_Atomic uint64_t count;		  /* captured */
-	struct loop_event *state_changed; /* a lane ended, or count_max is reached */
+	struct interface_table *interfaces; /* by ifindex; NULL if there is only what is read */
+	uint64_t count_max;		    /* packets to capture; 0: no limit */
+	_Atomic uint64_t count;		    /* captured */
+	struct loop_event *state_changed;   /* a lane ended, or count_max is reached */
 };
 
 struct lane_config {
@@ -54,6 +47,7 @@ struct lane_stats {
 	/* Taken since the journal was made, also by daemons before this one; bytes as captured. */
 	_Atomic uint64_t packets, wire_packets, bytes;
 	_Atomic uint64_t frames, late_packets, passes, wakeups;
+	_Atomic uint64_t taken_ns;     /* CLOCK_MONOTONIC: every packet older than this was taken */
 	_Atomic uint64_t open_packets; /* in the frame being built */
 	_Atomic uint64_t journal_frames, journal_packets, journal_wire_packets, journal_bytes;
 	_Atomic uint64_t lost_packets[LOSS_REASON_COUNT], lost_wire_packets[LOSS_REASON_COUNT];

@@ -19,11 +19,10 @@ void agent_refresh_counts(struct agent *agent)
 
 		if (interface->attached && !dataplane_counts(interface->attached, counts))
 			memcpy(interface->counts, counts, sizeof(counts));
-		atomic_store_explicit(&agent->lane_interfaces[i].drops,
-				      interface->counts[XCAP_RING_FULL].frames +
-					      interface->counts[XCAP_TOO_LONG].frames +
-					      interface->counts[XCAP_NO_MEMORY].frames,
-				      memory_order_relaxed);
+		interface_table_set_drops(agent->shared.interfaces, interface->ifindex,
+					  interface->counts[XCAP_RING_FULL].frames +
+						  interface->counts[XCAP_TOO_LONG].frames +
+						  interface->counts[XCAP_NO_MEMORY].frames);
 	}
 }
 

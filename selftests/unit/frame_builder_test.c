@@ -293,6 +293,52 @@ static void totals_and_positions_outlive_the_process(void **state)
 	end(builder);
 }
 
+/* What id 1 is called at the moment; the others are gone. */
+static const char *current_name;
+
+static bool describe_current(void *context, uint32_t id, struct pcapng_interface *ret,
+			     const uint64_t **drops)
+{
+	(void)context;
+	*ret = (struct pcapng_interface){ .link_type = LINKTYPE_ETHERNET, .snaplen = 262144 };
+	snprintf(ret->name, sizeof(ret->name), "%s", current_name);
+	*drops = NULL;
+	return id == 1;
+}
+
+static void packets_after_a_change_are_of_the_interface_as_it_is(void **state)
+{
+	static const struct {
+		const char *name, *current;
+		unsigned int frames, interfaces;
+	} cases[] = {
+		/* Those of before stay in a frame of their own, as they were. */
+		{ "renamed", "new", 2, 3 },
+		{ "as it was", "if1", 1, 2 },
+	};
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		struct frame_builder *builder = begin(&live, 65536);
+		struct seen seen;
+
+		CHECK_EQ(put(builder, 2, 1, 60), FRAME_BUILDER_DONE);
+		(void)frame_builder_commit(builder, 0);
+		CHECK_EQ(put(builder, 1, 2, 60), FRAME_BUILDER_DONE);
+		current_name = c->current;
+		frame_builder_review(builder, describe_current, NULL);
+		CHECK_EQ(put(builder, 1, 3, 60), FRAME_BUILDER_DONE);
+		(void)frame_builder_commit(builder, 0);
+		seen = read_journal();
+		CHECK_EQ(seen.packets, 3);
+		CHECK_EQ(seen.frames, 1 + c->frames);
+		/* The one that is gone was described twice, before the review. */
+		CHECK_EQ(seen.interfaces, 1 + c->interfaces);
+		CHECK_STR(seen.last_name, c->current);
+		end(builder);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +349,7 @@ int main(void)
 		TEST(a_full_journal_is_counted),
 		TEST(a_recording_waits_for_room),
 		TEST(totals_and_positions_outlive_the_process),
+		TEST(packets_after_a_change_are_of_the_interface_as_it_is),
 	};
 
 	return cmocka_run_group_tests_name("frame_builder", tests, NULL, NULL);
