@@ -313,6 +313,7 @@ static void stop(struct agent *agent, bool take_rest)
 			dataplane_detach(interface->attached, interface->counts);
 		interface->attached = NULL;
 	}
+	agent_refresh_counts(agent);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_stop(agent->lanes[i], take_rest, END_DEADLINE_NS);
 }

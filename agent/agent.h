@@ -40,6 +40,7 @@ struct agent {
 	struct dataplane *dataplane;
 	struct agent_interface interfaces[AGENT_INTERFACES_MAX];
 	unsigned int interface_count;
+	struct xcap_count gone_counts[XCAP_COUNTER_COUNT]; /* of interfaces no longer attached */
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
 	unsigned int lane_count;

@@ -24,6 +24,20 @@ void agent_refresh_counts(struct agent *agent)
 						  interface->counts[XCAP_TOO_LONG].frames +
 						  interface->counts[XCAP_NO_MEMORY].frames);
 	}
+	if (agent->dataplane && !dataplane_gone_counts(agent->dataplane, counts))
+		memcpy(agent->gone_counts, counts, sizeof(counts));
+}
+
+static void add_counts(struct agent_account *sum, const struct xcap_count *counts)
+{
+	sum->seen += counts[XCAP_SEEN].frames;
+	sum->self += counts[XCAP_SELF].frames;
+	sum->other_direction += counts[XCAP_OTHER_DIRECTION].frames;
+	sum->filtered += counts[XCAP_FILTERED].frames;
+	sum->ring_full += counts[XCAP_RING_FULL].frames;
+	sum->too_long += counts[XCAP_TOO_LONG].frames;
+	sum->no_memory += counts[XCAP_NO_MEMORY].frames;
+	sum->no_socket += counts[XCAP_NO_SOCKET].frames;
 }
 
 void agent_account(const struct agent *agent, struct agent_account *ret)
@@ -31,17 +45,10 @@ void agent_account(const struct agent *agent, struct agent_account *ret)
 	struct agent_account sum = {};
 	uint64_t lost = 0;
 
+	add_counts(&sum, agent->gone_counts);
 	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		const struct xcap_count *counts = agent->interfaces[i].counts;
-
-		sum.seen += counts[XCAP_SEEN].frames;
-		sum.self += counts[XCAP_SELF].frames;
-		sum.other_direction += counts[XCAP_OTHER_DIRECTION].frames;
-		sum.filtered += counts[XCAP_FILTERED].frames;
-		sum.ring_full += counts[XCAP_RING_FULL].frames;
-		sum.too_long += counts[XCAP_TOO_LONG].frames;
-		sum.no_memory += counts[XCAP_NO_MEMORY].frames;
-		sum.no_socket += counts[XCAP_NO_SOCKET].frames;
+		if (agent->interfaces[i].attached)
+			add_counts(&sum, agent->interfaces[i].counts);
 	}
 	for (unsigned int i = 0; i < agent->lane_count; i++) {
 		const struct lane_stats *lane = lane_stats(agent->lanes[i]);
@@ -59,7 +66,7 @@ void agent_account(const struct agent *agent, struct agent_account *ret)
 			lost += get(&lane->lost_packets[r]);
 		}
 	}
-	if (!agent->interface_count)
+	if (agent->options->read)
 		sum.seen = sum.received;
 	sum.delivered = sum.received - MIN(sum.received, lost + sum.pending);
 	*ret = sum;

@@ -41,7 +41,7 @@ static void look_at(const char *dir, void *context)
 	    instance_is_whole(dir, &info))
 		dataplane->adopted = true;
 	else
-		instance_remove_interface(dir);
+		dataplane_remove_interface(dataplane, dir);
 }
 
 static bool same_version(int self_fd)
@@ -74,10 +74,21 @@ static int adopt(struct dataplane *dataplane)
 	err = rings_adopt(&dataplane->rings, dataplane->dir);
 	if (err)
 		return err;
+	dataplane->gone_fd = instance_open_pin(dataplane->dir, "gone");
 	instance_for_each_interface(dataplane->dir, look_at, dataplane);
 	if (dataplane->rings.count)
 		dataplane->adopted = true;
 	return 0;
+}
+
+/* A map of the program, under a name of its own. */
+static int keep_map(const struct dataplane *dataplane, const struct bpf_map *map, const char *name,
+		    int *fd)
+{
+	if (*fd >= 0)
+		return 0;
+	*fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+	return *fd < 0 ? -errno : instance_pin(*fd, dataplane->dir, name);
 }
 
 /* Maps by way of the skeleton, so that they have their types. */
@@ -101,14 +112,9 @@ static int create_maps(struct dataplane *dataplane, const struct dataplane_confi
 		if (err)
 			goto out;
 	}
-	if (dataplane->self_fd < 0) {
-		dataplane->self_fd = fcntl(bpf_map__fd(skel->maps.xcap_self), F_DUPFD_CLOEXEC, 0);
-		if (dataplane->self_fd < 0) {
-			err = -errno;
-			goto out;
-		}
-		err = instance_pin(dataplane->self_fd, dataplane->dir, "self");
-	}
+	err = keep_map(dataplane, skel->maps.xcap_count, "gone", &dataplane->gone_fd);
+	if (!err)
+		err = keep_map(dataplane, skel->maps.xcap_self, "self", &dataplane->self_fd);
 out:
 	xcap_mirror__destroy(skel);
 	return err;
@@ -171,7 +177,7 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	if (!dataplane)
 		return explain(error, -ENOMEM, "cannot open the dataplane");
 	libbpf_set_print(log_libbpf);
-	dataplane->self_fd = dataplane->rings.map_fd = -1;
+	dataplane->self_fd = dataplane->gone_fd = dataplane->rings.map_fd = -1;
 	dataplane->lock.run_fd = dataplane->lock.pins_fd = -1;
 	err = splice_init();
 	if (err)
@@ -184,7 +190,8 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	if (err)
 		goto fail;
 	err = adopt(dataplane);
-	if (!err && (dataplane->self_fd < 0 || (config->want_rings && !dataplane->rings.count)))
+	if (!err && (dataplane->self_fd < 0 || dataplane->gone_fd < 0 ||
+		     (config->want_rings && !dataplane->rings.count)))
 		err = create_maps(dataplane, config);
 	if (!err)
 		err = reset_self(dataplane);
@@ -230,8 +237,46 @@ void dataplane_close(struct dataplane *dataplane)
 		pins_remove_dir(dataplane->dir);
 	rings_release(&dataplane->rings);
 	close_fd(&dataplane->self_fd);
+	close_fd(&dataplane->gone_fd);
 	pins_unlock(&dataplane->lock, empty);
 	free(dataplane);
+}
+
+void dataplane_keep_counts(struct dataplane *dataplane, int count_fd)
+{
+	struct xcap_count counts[XCAP_COUNTER_COUNT], gone[XCAP_COUNTER_COUNT];
+	int cpus = libbpf_num_possible_cpus();
+	struct xcap_count *values;
+
+	if (dataplane->gone_fd < 0 || cpus < 0 || instance_read_counts(count_fd, counts) ||
+	    instance_read_counts(dataplane->gone_fd, gone))
+		return;
+	values = calloc((size_t)cpus, sizeof(*values));
+	if (!values)
+		return;
+	for (__u32 counter = 0; counter < XCAP_COUNTER_COUNT; counter++) {
+		values[0].frames = gone[counter].frames + counts[counter].frames;
+		values[0].wire_packets = gone[counter].wire_packets + counts[counter].wire_packets;
+		values[0].bytes = gone[counter].bytes + counts[counter].bytes;
+		(void)bpf_map_update_elem(dataplane->gone_fd, &counter, values, BPF_ANY);
+	}
+	free(values);
+}
+
+void dataplane_remove_interface(struct dataplane *dataplane, const char *dir)
+{
+	int fd = instance_open_pin(dir, "count");
+
+	if (fd >= 0) {
+		dataplane_keep_counts(dataplane, fd);
+		close(fd);
+	}
+	instance_remove_interface(dir);
+}
+
+int dataplane_gone_counts(const struct dataplane *dataplane, struct xcap_count *counts)
+{
+	return instance_read_counts(dataplane->gone_fd, counts);
 }
 
 bool dataplane_adopted(const struct dataplane *dataplane)

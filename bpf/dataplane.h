@@ -3,7 +3,8 @@
  * The BPF side of one instance: load, configure, attach, pin, adopt and detach. Belongs to the
  * thread that created it (control); counters may be read from any.
  *
- * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self; and for each interface
+ * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, gone (what interfaces
+ * detached since had counted); and for each interface
  * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,ingress,egress} (mirror: two links) or
  * {info,count,xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings and
  * dataplane_attach() updates the programs through the links it finds, over the same maps;
@@ -72,8 +73,12 @@ int dataplane_enable(struct dataplane_interface *interface,
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
 /* Remove what an earlier daemon had attached and this one has not: after the last attach. */
 void dataplane_prune(struct dataplane *dataplane);
-/* Detach, unpin and free this interface; its last counters are in counts (may be NULL). */
+/* Detach, unpin and free this interface; its last counters are in counts (may be NULL), and in
+ * dataplane_gone_counts() from here on. */
 void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *counts);
+
+/* The device has another name: for those who look at the pins. */
+void dataplane_rename(struct dataplane_interface *interface, const char *name);
 
 const char *dataplane_interface_name(const struct dataplane_interface *interface);
 unsigned int dataplane_interface_index(const struct dataplane_interface *interface);
@@ -90,6 +95,8 @@ uint64_t dataplane_queue_handed(const struct dataplane_interface *interface, uns
 /* Sum over the CPUs, into XCAP_COUNTER_COUNT entries. */
 int dataplane_counts(const struct dataplane_interface *interface,
 		     struct xcap_count *counts) must_check;
+/* Of all interfaces that were detached while the instance goes on, also by daemons before. */
+int dataplane_gone_counts(const struct dataplane *dataplane, struct xcap_count *counts) must_check;
 
 /* Remove every pin and link of an instance, and what was changed for it (VLAN offload), also after
  * a kill -9. *removed tells whether there was anything. -EBUSY: its daemon is alive. */

@@ -19,6 +19,7 @@ struct dataplane {
 	struct rings rings;
 	char dir[PATH_MAX];
 	int self_fd;
+	int gone_fd; /* a map as xcap_count */
 	bool adopted;
 };
 
@@ -58,6 +59,11 @@ struct mode_ops {
 };
 
 extern const struct mode_ops mode_mirror, mode_tap;
+
+/* Its counters go to those of the interfaces that are gone. */
+void dataplane_keep_counts(struct dataplane *dataplane, int count_fd);
+/* The same, and remove what is pinned in the folder of an interface. */
+void dataplane_remove_interface(struct dataplane *dataplane, const char *dir);
 
 void interface_free(struct dataplane_interface *interface);
 /* Before load: take over a pinned map, if the interface is adopted. */

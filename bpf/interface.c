@@ -108,7 +108,7 @@ static int prepare_pins(struct dataplane_interface *interface)
 		interface->adopted = true;
 		return 0;
 	}
-	instance_remove_interface(interface->dir);
+	dataplane_remove_interface(interface->dataplane, interface->dir);
 	return pins_make_dir(interface->dir);
 }
 
@@ -269,7 +269,7 @@ static bool is_wanted(const struct dataplane *dataplane, const char *dir)
 static void prune_one(const char *dir, void *context)
 {
 	if (!is_wanted(context, dir))
-		instance_remove_interface(dir);
+		dataplane_remove_interface(context, dir);
 }
 
 void dataplane_prune(struct dataplane *dataplane)
@@ -286,6 +286,8 @@ void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *
 	}
 	if (counts && dataplane_counts(interface, counts))
 		memset(counts, 0, sizeof(*counts) * XCAP_COUNTER_COUNT);
+	if (interface->count_fd >= 0)
+		dataplane_keep_counts(interface->dataplane, interface->count_fd);
 	vlan_offload_restore(interface->info.ifindex, interface->info.netns,
 			     interface->info.offloads_off);
 	interface->info.offloads_off = 0;
@@ -297,6 +299,13 @@ void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *
 	pins_remove_dir(interface->dir);
 	unlink_interface(interface);
 	interface_free(interface);
+}
+
+void dataplane_rename(struct dataplane_interface *interface, const char *name)
+{
+	snprintf(interface->device.name, sizeof(interface->device.name), "%s", name);
+	memcpy(interface->info.ifname, interface->device.name, sizeof(interface->info.ifname));
+	(void)!interface_write_info(interface);
 }
 
 const char *dataplane_interface_name(const struct dataplane_interface *interface)

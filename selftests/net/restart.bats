@@ -179,3 +179,14 @@ pending_at_least() {
 	equal "after the restart" "$(attached agent-b)" "wb true"
 	stop agent-b
 }
+
+@test "what it had counted is in the account all the same" {
+	two_hosts
+	start_agent agent-b b -i wb,uplink -w "$BATS_TEST_TMPDIR/two.pcapng"
+	in_ns agg ping -q -c 20 -i 0.01 10.99.0.3
+	stop agent-b KILL || true
+	start_agent agent-b b -i wb -w "$BATS_TEST_TMPDIR/one.pcapng"
+	at_least "seen" "$(status agent-b .account.seen)" 40
+	wait_for 10 settled agent-b
+	stop agent-b
+}
