@@ -26,21 +26,34 @@ static void copy_text(char *to, size_t size, const struct nlattr *attribute)
 	to[len] = '\0';
 }
 
-static int take_link(const struct nlmsghdr *message, void *context)
+int netdev_parse_link(struct netdev *device, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(message);
-	struct netdev *device = context;
 	const struct nlattr *kind;
 
-	if (message->nlmsg_type != RTM_NEWLINK || message->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
+	if ((message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK) ||
+	    message->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
 		return -EBADMSG;
-	device->ifindex = (unsigned int)info->ifi_index;
-	device->arp_type = info->ifi_type;
+	*device = (struct netdev){
+		.ifindex = (unsigned int)info->ifi_index,
+		.arp_type = info->ifi_type,
+		.flags = info->ifi_flags,
+		.peer_netnsid = -1,
+		.rx_queues = 1,
+	};
 	NETLINK_FOR_EACH(attribute, message, sizeof(*info))
 	{
 		switch (netlink_type(attribute)) {
 		case IFLA_IFNAME:
 			copy_text(device->name, sizeof(device->name), attribute);
+			break;
+		case IFLA_MTU:
+			device->mtu = (unsigned int)netlink_uint(attribute);
+			break;
+		case IFLA_ADDRESS:
+			device->address_len =
+				(unsigned int)MIN(netlink_len(attribute), sizeof(device->address));
+			memcpy(device->address, netlink_data(attribute), device->address_len);
 			break;
 		case IFLA_LINK:
 			device->peer = (unsigned int)netlink_uint(attribute);
@@ -61,6 +74,11 @@ static int take_link(const struct nlmsghdr *message, void *context)
 	return 0;
 }
 
+static int take_link(const struct nlmsghdr *message, void *context)
+{
+	return netdev_parse_link(context, message);
+}
+
 /* RX queues in use; what netlink tells is how many could be. */
 static void query_channels(struct netdev *device)
 {
@@ -79,8 +97,8 @@ static void query_channels(struct netdev *device)
 
 int netdev_query(struct netdev *ret, unsigned int ifindex)
 {
-	struct netdev device = { .peer_netnsid = -1, .rx_queues = 1 };
 	struct netlink_request request;
+	struct netdev device = {};
 	struct ifinfomsg *info;
 	int err;
 
@@ -94,6 +112,29 @@ int netdev_query(struct netdev *ret, unsigned int ifindex)
 	query_channels(&device);
 	*ret = device;
 	return 0;
+}
+
+struct device_walk {
+	int (*on_device)(const struct netdev *device, void *context);
+	void *context;
+};
+
+static int take_device(const struct nlmsghdr *message, void *context)
+{
+	const struct device_walk *walk = context;
+	struct netdev device;
+	int err = netdev_parse_link(&device, message);
+
+	return err ? err : walk->on_device(&device, walk->context);
+}
+
+int netdev_for_each(int (*on_device)(const struct netdev *device, void *context), void *context)
+{
+	struct device_walk walk = { .on_device = on_device, .context = context };
+	struct netlink_request request;
+
+	(void)netlink_begin(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+	return netlink_ask(NETLINK_ROUTE, &request, take_device, &walk);
 }
 
 static int take_family(const struct nlmsghdr *message, void *context)

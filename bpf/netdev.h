@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/util.h"
 
@@ -11,6 +12,10 @@ struct netdev {
 	char name[16];
 	char kind[16]; /* "veth", "bridge", ...; "" for hardware */
 	uint16_t arp_type;
+	unsigned int flags; /* IFF_* */
+	unsigned int mtu;
+	uint8_t address[8]; /* MAC */
+	unsigned int address_len;
 	unsigned int rx_queues;
 	unsigned int peer; /* veth: ifindex of the other end, 0 if unknown */
 	int peer_netnsid;  /* namespace of the other end; -1: ours */
@@ -23,9 +28,37 @@ struct netdev_xdp {
 	bool vlan_tag; /* a program may ask for the tag beside the frame */
 };
 
+struct nlmsghdr;
+
+/* From a message of rtnetlink; -EBADMSG: of another kind, or cut. */
+int netdev_parse_link(struct netdev *ret, const struct nlmsghdr *message) must_check;
 /* -ENODEV: there is none of this index. */
 int netdev_query(struct netdev *ret, unsigned int ifindex) must_check;
+/* Every device of the namespace, by its index; a negative errno of on_device ends it. */
+int netdev_for_each(int (*on_device)(const struct netdev *device, void *context),
+		    void *context) must_check;
 void netdev_query_xdp(struct netdev_xdp *ret, unsigned int ifindex);
+/* What became of a device. */
+enum netdev_change_kind {
+	NETDEV_PRESENT, /* it has come, or something about it changed */
+	NETDEV_GONE,	/* it was removed */
+	NETDEV_MOVED,	/* to another namespace */
+};
+
+struct netdev_change {
+	enum netdev_change_kind kind;
+	struct netdev device;
+	int netnsid_there;	    /* as our namespace knows that one; -1: unknown */
+	unsigned int ifindex_there; /* 0: unknown */
+};
+
+/* A socket that gets a message whenever a device of the namespace comes, changes or goes. When it
+ * overflows (-ENOBUFS), some are lost: netdev_for_each() tells what there is. */
+int netdev_monitor(void) must_check;
+/* What such messages tell, as they were received. */
+void netdev_read_changes(const void *data, size_t len,
+			 void (*on_change)(const struct netdev_change *change, void *context),
+			 void *context);
 /*
  * Interfaces with a default route of the main table, IPv4 before IPv6, the preferred one first:
  * how many were put into list.

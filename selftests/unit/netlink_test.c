@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "bpf/netdev.h"
 #include "bpf/netns.h"
@@ -102,6 +104,98 @@ static void the_kernel_answers_about_loopback(void **state)
 	CHECK(netns_self() != 0);
 }
 
+static int find_loopback(const struct netdev *device, void *context)
+{
+	if (!strcmp(device->name, "lo"))
+		*(unsigned int *)context = device->ifindex;
+	return 0;
+}
+
+static int refuse(const struct netdev *device, void *context)
+{
+	(void)device;
+	(void)context;
+	return -ECANCELED;
+}
+
+static void all_devices_are_told(void **state)
+{
+	unsigned int ifindex = 0;
+	int fd;
+
+	(void)state;
+	CHECK_EQ(netdev_for_each(find_loopback, &ifindex), 0);
+	CHECK_EQ(ifindex, if_nametoindex("lo"));
+	CHECK_EQ(netdev_for_each(refuse, NULL), -ECANCELED);
+	fd = netdev_monitor();
+	CHECK(fd >= 0);
+	close(fd);
+}
+
+struct changes {
+	unsigned int count;
+	struct netdev_change last;
+};
+
+static void take_change(const struct netdev_change *change, void *context)
+{
+	struct changes *changes = context;
+
+	changes->count++;
+	changes->last = *change;
+}
+
+static void changes_of_devices_are_told_apart(void **state)
+{
+	static const struct {
+		const char *name;
+		uint16_t type;
+		uint8_t family;
+		int netnsid; /* -1: not told */
+		unsigned int count;
+		enum netdev_change_kind kind;
+	} cases[] = {
+		{ "come", RTM_NEWLINK, AF_UNSPEC, -1, 1, NETDEV_PRESENT },
+		{ "removed", RTM_DELLINK, AF_UNSPEC, -1, 1, NETDEV_GONE },
+		{ "moved", RTM_DELLINK, AF_UNSPEC, 3, 1, NETDEV_MOVED },
+		{ "out of a bridge", RTM_DELLINK, AF_BRIDGE, -1, 0, NETDEV_GONE },
+		{ "an address", RTM_NEWADDR, AF_UNSPEC, -1, 0, NETDEV_GONE },
+	};
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		struct changes changes = {};
+		struct netlink_request message;
+		struct ifinfomsg *info;
+		uint32_t len;
+
+		info = netlink_begin(&message, c->type, 0, sizeof(*info));
+		info->ifi_family = c->family;
+		info->ifi_index = 7;
+		info->ifi_type = 65534;
+		info->ifi_flags = IFF_UP;
+		netlink_put(&message, IFLA_IFNAME, "tun0", sizeof("tun0"));
+		if (c->netnsid >= 0)
+			netlink_put(&message, IFLA_NEW_NETNSID, &c->netnsid, sizeof(c->netnsid));
+		len = message.header.nlmsg_len;
+		netdev_read_changes(&message, len, take_change, &changes);
+		CHECK_EQ(changes.count, c->count);
+		if (c->count) {
+			CHECK_EQ(changes.last.kind, c->kind);
+			CHECK_EQ(changes.last.netnsid_there, c->netnsid);
+			CHECK_EQ(changes.last.device.ifindex, 7);
+			CHECK_EQ(changes.last.device.arp_type, 65534);
+			CHECK_EQ(changes.last.device.flags, IFF_UP);
+			CHECK_STR(changes.last.device.name, "tun0");
+		}
+		/* Cut anywhere it is no message, or one with fewer attributes. */
+		for (uint32_t cut = 0; cut < len; cut++) {
+			netdev_read_changes(&message, cut, take_change, &changes);
+			CHECK_EQ(changes.count, c->count);
+		}
+	}
+}
+
 static void link_types_follow_the_device(void **state)
 {
 	static const struct {
@@ -159,6 +253,8 @@ int main(void)
 		TEST(cut_messages_end_early),
 		TEST(nested_attributes_are_found),
 		TEST(the_kernel_answers_about_loopback),
+		TEST(all_devices_are_told),
+		TEST(changes_of_devices_are_told_apart),
 		TEST(link_types_follow_the_device),
 		TEST(rings_are_as_large_as_asked_for_and_take_any_record),
 	};
