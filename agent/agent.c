@@ -7,26 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/exit_code.h"
 #include "common/log.h"
 
 #define AGENT_PORT_DEFAULT 9227
-#define EXIT_UNAVAILABLE 69
-#define EXIT_NO_PERMISSION 77
-#define EXIT_CONFIG 78
 
 #define COUNTERS_NS (100 * NS_PER_MS)
 #define END_DEADLINE_NS (5 * NS_PER_SEC)
-
-static int exit_code(int err)
-{
-	if (err == -EPERM || err == -EACCES)
-		return EXIT_NO_PERMISSION;
-	return err ? EXIT_FAILURE : EXIT_SUCCESS;
-}
 
 /* The host's name as an id: lower case, what is not allowed becomes '-'. */
 static void host_id(char out[AGENT_ID_MAX + 1])
@@ -162,117 +154,36 @@ static int open_dataplane(struct agent *agent)
 	return exit_code(exclude_self(agent));
 }
 
-static int describe_interface(struct agent *agent, const struct agent_interface *interface)
+/* An interface takes half a dozen descriptors. */
+static void raise_descriptor_limit(void)
 {
-	struct pcapng_interface description = {
-		.link_type = dataplane_link_type(interface->attached),
-		.snaplen = (uint32_t)agent->options->snaplen,
-		.tsresol = 9,
-	};
-	struct utsname host;
+	struct rlimit limit;
 
-	memcpy(description.name, interface->name, sizeof(interface->name));
-	if (agent->options->filter)
-		snprintf(description.filter, sizeof(description.filter), "%s",
-			 agent->options->filter);
-	if (!uname(&host))
-		snprintf(description.os, sizeof(description.os), "%.20s %.40s", host.sysname,
-			 host.release);
-	return interface_table_put(agent->shared.interfaces, interface->ifindex, &description);
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		log_debug("cannot raise the limit of open files");
 }
 
-static int attach_interface(struct agent *agent, const char *name)
+static int open_interfaces(struct agent *agent)
 {
-	static const unsigned int directions[] = {
-		[AGENT_IN] = XCAP_IN,
-		[AGENT_OUT] = XCAP_OUT,
-		[AGENT_INOUT] = XCAP_IN | XCAP_OUT,
+	struct interfaces_config config = {
+		.options = agent->options,
+		.loop = agent->loop,
+		.dataplane = agent->dataplane,
 	};
-	const struct agent_options *options = agent->options;
-	struct agent_interface *interface = &agent->interfaces[agent->interface_count];
-	struct dataplane_interface_config config = {
-		.name = name,
-		.ifindex = if_nametoindex(name),
-		.mode = options->mode == AGENT_TAP ? XCAP_TAP : XCAP_MIRROR,
-		.snaplen = (uint32_t)options->snaplen,
-		.directions = directions[options->direction],
-		.filter = options->filter,
-		.force = options->force,
-		.generic = options->xdp_mode == AGENT_XDP_GENERIC,
-		.promiscuous = !options->no_promiscuous,
-	};
-	char error[DATAPLANE_ERROR_LEN];
-	int err;
+	int err = interface_table_create(&agent->shared.interfaces);
 
-	if (agent->interface_count == AGENT_INTERFACES_MAX) {
-		log_error(0, "more than %d interfaces", AGENT_INTERFACES_MAX);
-		return EXIT_CONFIG;
-	}
-	if (!config.ifindex) {
-		log_error(0, "there is no interface %s (xcapd -D lists them)", name);
-		return EXIT_FAILURE;
-	}
-	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		if (agent->interfaces[i].ifindex == config.ifindex) {
-			log_error(0, "interface %s is given twice", name);
-			return EXIT_CONFIG;
-		}
-	}
-	err = dataplane_attach(&interface->attached, agent->dataplane, &config, error);
-	if (err) {
-		log_error(0, "%s", error);
-		return exit_code(err);
-	}
-	if (!if_indextoname(config.ifindex, interface->name)) {
-		log_error(-errno, "interface %s is gone", name);
-		return EXIT_FAILURE;
-	}
-	interface->mode = config.mode;
-	interface->ifindex = config.ifindex;
-	interface->is_generic = dataplane_is_generic(interface->attached);
-	err = describe_interface(agent, interface);
-	if (err) {
-		log_error(err, "cannot capture on %s", name);
-		return EXIT_FAILURE;
-	}
-	agent->interface_count++;
-	if (config.mode == XCAP_MIRROR)
-		log_info("capturing on %s (mirror: its traffic goes on untouched)", name);
-	return 0;
-}
-
-static int attach_interfaces(struct agent *agent)
-{
-	const struct config_list *names = &agent->options->interfaces;
-	char name[16];
-	int code = 0;
-
-	if (!names->count) {
-		if (dataplane_default_interface(name)) {
-			log_error(0, "there is no default route to take the interface of: name one "
-				     "by -i (xcapd -D lists them)");
-			return EXIT_FAILURE;
-		}
-		return attach_interface(agent, name);
-	}
-	for (size_t i = 0; i < names->count && !code; i++)
-		code = attach_interface(agent, names->items[i]);
-	return code;
-}
-
-/* What an earlier daemon of this instance had attached, and this one is not asked for, goes. */
-static int replace_interfaces(struct agent *agent)
-{
-	int code = attach_interfaces(agent);
-
-	if (!code)
-		dataplane_prune(agent->dataplane);
-	return code;
+	if (err)
+		return exit_code(log_error(err, "cannot start"));
+	raise_descriptor_limit();
+	config.table = agent->shared.interfaces;
+	return interfaces_create(&agent->interfaces, &config);
 }
 
 static int start(struct agent *agent)
 {
-	char error[DATAPLANE_ERROR_LEN];
 	int err;
 
 	for (unsigned int i = 0; i < agent->lane_count; i++) {
@@ -285,19 +196,7 @@ static int start(struct agent *agent)
 		if (err)
 			return log_error(err, "cannot start the file writer");
 	}
-	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		struct agent_interface *interface = &agent->interfaces[i];
-
-		if (interface->mode != XCAP_TAP)
-			continue;
-		err = dataplane_enable(interface->attached, error);
-		if (err)
-			return log_error(0, "%s", error), err;
-		interface->is_generic = dataplane_is_generic(interface->attached);
-		log_info("capturing on %s (tap: its packets are taken from the host, %s XDP)",
-			 interface->name, interface->is_generic ? "generic" : "native");
-	}
-	return 0;
+	return agent->interfaces ? interfaces_enable(agent->interfaces) : 0;
 }
 
 /* No more packets come; what is on the way is taken, shipped and acknowledged. */
@@ -306,14 +205,8 @@ static void stop(struct agent *agent, bool take_rest)
 	if (agent->stopping)
 		return;
 	agent->stopping = true;
-	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		struct agent_interface *interface = &agent->interfaces[i];
-
-		if (interface->attached)
-			dataplane_detach(interface->attached, interface->counts);
-		interface->attached = NULL;
-	}
-	agent_refresh_counts(agent);
+	if (agent->interfaces)
+		interfaces_detach(agent->interfaces);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_stop(agent->lanes[i], take_rest, END_DEADLINE_NS);
 }
@@ -440,9 +333,7 @@ static int set_up(struct agent *agent)
 	if (!code && !agent->options->read)
 		code = open_dataplane(agent);
 	if (!code && !agent->options->read)
-		code = exit_code(interface_table_create(&agent->shared.interfaces));
-	if (!code && !agent->options->read)
-		code = replace_interfaces(agent);
+		code = open_interfaces(agent);
 	agent->shared.count_max = agent->options->count;
 	if (!code)
 		code = exit_code(agent_make_lanes(agent));
@@ -465,7 +356,7 @@ int agent_create(struct agent **ret, const struct agent_options *options)
 		agent_destroy(agent);
 		return code;
 	}
-	if (agent->interface_count)
+	if (agent->interfaces)
 		loop_timer_start(agent->loop, &agent->counters, COUNTERS_NS);
 	if (options->stats_ns)
 		loop_timer_start(agent->loop, &agent->stats, options->stats_ns);
@@ -520,12 +411,16 @@ void agent_destroy(struct agent *agent)
 	if (!agent)
 		return;
 	stop(agent, false);
+	if (agent->loop) {
+		loop_timer_stop(agent->loop, &agent->counters);
+		loop_timer_stop(agent->loop, &agent->stats);
+	}
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_join(agent->lanes[i]);
 	writer_destroy(agent->writer);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_destroy(agent->lanes[i]);
-	interface_table_destroy(agent->shared.interfaces);
+	agent->lane_count = 0;
 	if (agent->dataplane) {
 		dataplane_close(agent->dataplane);
 		/* The rings have been read to their end: nothing is worth keeping. */
@@ -534,6 +429,8 @@ void agent_destroy(struct agent *agent)
 			log_warning(0, "%s", error);
 	}
 	control_destroy(agent->control);
+	interfaces_destroy(agent->interfaces);
+	interface_table_destroy(agent->shared.interfaces);
 	tls_context_destroy(agent->tls);
 	loop_event_release(&agent->state_changed);
 	loop_signal_release(&agent->signals);

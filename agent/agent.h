@@ -7,23 +7,14 @@
 
 #include <jansson.h>
 
+#include "agent/interfaces.h"
 #include "agent/lane.h"
 #include "agent/options.h"
 #include "agent/writer.h"
 #include "bpf/dataplane.h"
 #include "common/control.h"
 
-#define AGENT_INTERFACES_MAX 64
 #define AGENT_LANES_MAX 64
-
-struct agent_interface {
-	struct dataplane_interface *attached; /* NULL once it is detached */
-	char name[16];
-	enum xcap_mode mode;
-	unsigned int ifindex;
-	bool is_generic;
-	struct xcap_count counts[XCAP_COUNTER_COUNT]; /* as last read; final after the detach */
-};
 
 struct agent {
 	const struct agent_options *options;
@@ -38,9 +29,7 @@ struct agent {
 	struct tls_context *tls;
 	struct addr_list servers;
 	struct dataplane *dataplane;
-	struct agent_interface interfaces[AGENT_INTERFACES_MAX];
-	unsigned int interface_count;
-	struct xcap_count gone_counts[XCAP_COUNTER_COUNT]; /* of interfaces no longer attached */
+	struct interfaces *interfaces; /* NULL: replay */
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
 	unsigned int lane_count;

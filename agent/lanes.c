@@ -35,12 +35,16 @@ static int add_source(struct source_list *list, struct source *source)
 static int make_xsks(struct agent *agent, struct source_list *list)
 {
 	char error[DATAPLANE_ERROR_LEN];
+	const struct agent_interface *interfaces;
 	struct source *source;
+	unsigned int count;
 	int err;
 
-	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		struct agent_interface *interface = &agent->interfaces[i];
-		unsigned int queues = dataplane_queue_count(interface->attached);
+	interfaces = interfaces_list(agent->interfaces, &count);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct agent_interface *interface = &interfaces[i];
+		unsigned int queues =
+			interface->attached ? dataplane_queue_count(interface->attached) : 0;
 
 		for (unsigned int queue = 0; queue < queues; queue++) {
 			struct source_xsk_config config = {

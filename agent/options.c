@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/selection.h"
 #include "bpf/filter.h"
 #include "common/pcapng.h"
 #include "common/stream.h"
 
 #define INTERFACES_MAX 64
 #define IFNAME_MAX 15
+#define PATTERN_MAX 64
 
 #define AT(member) .offset = offsetof(struct agent_options, member)
 
@@ -30,7 +32,8 @@ static const struct config_option options[] = {
 	  .type = CONFIG_LIST,
 	  AT(interfaces),
 	  .metavar = "IF[,IF...]",
-	  .help = "interfaces to capture on (default: that of the default route)" },
+	  .help = "interfaces to capture on, also patterns such as 'eth*', or any (default: that "
+		  "of the default route)" },
 	{ .name = "mode",
 	  .type = CONFIG_CHOICE,
 	  AT(mode),
@@ -310,9 +313,11 @@ static int check_interfaces(const struct config_list *interfaces, char error[256
 		return refuse(error, "more than %d interfaces", INTERFACES_MAX);
 	for (size_t i = 0; i < interfaces->count; i++) {
 		const char *name = interfaces->items[i];
+		bool is_pattern = selection_kind(name) == SELECTION_PATTERN;
+		size_t max = is_pattern ? PATTERN_MAX : IFNAME_MAX;
 
-		if (strlen(name) > IFNAME_MAX || strpbrk(name, "/ \t\n") ||
-		    strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		if (strlen(name) > max || strpbrk(name, "/ \t\n") || strcmp(name, ".") == 0 ||
+		    strcmp(name, "..") == 0)
 			return refuse(error, "\"%.64s\" cannot be the name of an interface", name);
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(interfaces->items[j], name) == 0)
@@ -329,6 +334,11 @@ static int check_live(const struct agent_options *o, char error[256])
 	if (o->mode == AGENT_TAP && o->direction == AGENT_OUT)
 		return refuse(error, "-Q out finds nothing in tap mode, which sees what arrives: "
 				     "use --mode mirror");
+	for (size_t i = 0; i < o->interfaces.count && o->mode == AGENT_TAP; i++) {
+		if (selection_kind(o->interfaces.items[i]) == SELECTION_ANY)
+			return refuse(error, "-i any with --mode tap would take all packets away "
+					     "from this host: name the interfaces");
+	}
 	if (o->stamp == AGENT_STAMP_NOW)
 		return refuse(error, "--stamp now is for packets that are read: give -r FILE");
 	if (strcmp(o->speed_text, "1") != 0)

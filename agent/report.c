@@ -10,22 +10,20 @@ static uint64_t get(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* Every packet older than this was taken by the lanes, CLOCK_MONOTONIC. */
+static uint64_t taken_ns(const struct agent *agent)
+{
+	uint64_t taken = agent->lane_count ? UINT64_MAX : 0;
+
+	for (unsigned int i = 0; i < agent->lane_count; i++)
+		taken = MIN(taken, get(&lane_stats(agent->lanes[i])->taken_ns));
+	return taken;
+}
+
 void agent_refresh_counts(struct agent *agent)
 {
-	struct xcap_count counts[XCAP_COUNTER_COUNT];
-
-	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		struct agent_interface *interface = &agent->interfaces[i];
-
-		if (interface->attached && !dataplane_counts(interface->attached, counts))
-			memcpy(interface->counts, counts, sizeof(counts));
-		interface_table_set_drops(agent->shared.interfaces, interface->ifindex,
-					  interface->counts[XCAP_RING_FULL].frames +
-						  interface->counts[XCAP_TOO_LONG].frames +
-						  interface->counts[XCAP_NO_MEMORY].frames);
-	}
-	if (agent->dataplane && !dataplane_gone_counts(agent->dataplane, counts))
-		memcpy(agent->gone_counts, counts, sizeof(counts));
+	if (agent->interfaces)
+		interfaces_refresh(agent->interfaces, taken_ns(agent));
 }
 
 static void add_counts(struct agent_account *sum, const struct xcap_count *counts)
@@ -42,13 +40,18 @@ static void add_counts(struct agent_account *sum, const struct xcap_count *count
 
 void agent_account(const struct agent *agent, struct agent_account *ret)
 {
+	const struct agent_interface *list = NULL;
 	struct agent_account sum = {};
+	unsigned int count = 0;
 	uint64_t lost = 0;
 
-	add_counts(&sum, agent->gone_counts);
-	for (unsigned int i = 0; i < agent->interface_count; i++) {
-		if (agent->interfaces[i].attached)
-			add_counts(&sum, agent->interfaces[i].counts);
+	if (agent->interfaces) {
+		list = interfaces_list(agent->interfaces, &count);
+		add_counts(&sum, interfaces_gone_counts(agent->interfaces));
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		if (list[i].attached)
+			add_counts(&sum, list[i].counts);
 	}
 	for (unsigned int i = 0; i < agent->lane_count; i++) {
 		const struct lane_stats *lane = lane_stats(agent->lanes[i]);
@@ -171,22 +174,51 @@ static json_t *count_json(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-static json_t *interface_json(const struct agent_interface *interface)
+static json_t *counters_json(const struct xcap_count *counts)
 {
 	json_t *counters = json_object();
 
 	for (unsigned int c = 0; c < XCAP_COUNTER_COUNT; c++)
 		json_object_set_new(counters, xcap_counter_name(c),
 				    json_pack("{s:I,s:I,s:I}", "frames",
-					      (json_int_t)interface->counts[c].frames,
-					      "wire_packets",
-					      (json_int_t)interface->counts[c].wire_packets,
-					      "bytes", (json_int_t)interface->counts[c].bytes));
+					      (json_int_t)counts[c].frames, "wire_packets",
+					      (json_int_t)counts[c].wire_packets, "bytes",
+					      (json_int_t)counts[c].bytes));
+	return counters;
+}
+
+static json_t *interface_json(const struct agent_interface *interface)
+{
 	return json_pack("{s:s,s:i,s:s,s:b,s:b,s:o}", "name", interface->name, "ifindex",
 			 (int)interface->ifindex, "mode",
 			 interface->mode == XCAP_TAP ? "tap" : "mirror", "generic",
 			 interface->is_generic, "attached", interface->attached != NULL, "counters",
-			 counters);
+			 counters_json(interface->counts));
+}
+
+/* What is captured, what -i asks for and is not there, and what is gone had counted. */
+static void add_interfaces(json_t *json, const struct agent *agent)
+{
+	json_t *interfaces = json_array(), *missing = json_array();
+	const struct agent_interface *list;
+	const struct config_list *words;
+	unsigned int count;
+
+	json_object_set_new(json, "interfaces", interfaces);
+	json_object_set_new(json, "missing_interfaces", missing);
+	if (!agent->interfaces)
+		return;
+	list = interfaces_list(agent->interfaces, &count);
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(interfaces, interface_json(&list[i]));
+	words = interfaces_words(agent->interfaces);
+	for (unsigned int i = 0; i < words->count; i++) {
+		if (interfaces_is_missing(agent->interfaces, i))
+			json_array_append_new(missing, json_string(words->items[i]));
+	}
+	json_object_set_new(json, "gone_interfaces",
+			    json_pack("{s:o}", "counters",
+				      counters_json(interfaces_gone_counts(agent->interfaces))));
 }
 
 static json_t *lane_json(const struct agent *agent, unsigned int number)
@@ -264,16 +296,16 @@ static json_t *account_json(const struct agent *agent)
 
 json_t *agent_status(struct agent *agent)
 {
-	json_t *interfaces = json_array(), *lanes = json_array(), *json;
+	json_t *lanes = json_array(), *json;
 
-	for (unsigned int i = 0; i < agent->interface_count; i++)
-		json_array_append_new(interfaces, interface_json(&agent->interfaces[i]));
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		json_array_append_new(lanes, lane_json(agent, i));
-	json = json_pack("{s:s,s:s,s:s,s:s,s:f,s:o,s:o,s:o}", "program", "xcapd", "version",
+	json = json_pack("{s:s,s:s,s:s,s:s,s:f,s:o,s:o}", "program", "xcapd", "version",
 			 XCAP_VERSION, "name", agent->name, "id", agent->id, "uptime_seconds",
 			 (double)(clock_ns(CLOCK_MONOTONIC) - agent->started_ns) / NS_PER_SEC,
-			 "interfaces", interfaces, "lanes", lanes, "account", account_json(agent));
+			 "lanes", lanes, "account", account_json(agent));
+	if (json)
+		add_interfaces(json, agent);
 	if (json && agent->writer) {
 		const struct writer_stats *writer = writer_stats(agent->writer);
 

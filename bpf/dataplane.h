@@ -77,6 +77,9 @@ void dataplane_prune(struct dataplane *dataplane);
  * dataplane_gone_counts() from here on. */
 void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *counts);
 
+/* The device was moved to another network namespace (as ours knows it), where it has this index:
+ * what was changed for it is restored there when it is detached. */
+void dataplane_follow(struct dataplane_interface *interface, int netnsid, unsigned int ifindex);
 /* The device has another name: for those who look at the pins. */
 void dataplane_rename(struct dataplane_interface *interface, const char *name);
 

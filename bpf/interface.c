@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpf/dataplane_internal.h"
@@ -299,6 +300,21 @@ void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *
 	pins_remove_dir(interface->dir);
 	unlink_interface(interface);
 	interface_free(interface);
+}
+
+void dataplane_follow(struct dataplane_interface *interface, int netnsid, unsigned int ifindex)
+{
+	int fd = netns_open_id(netnsid);
+	struct stat there;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &there) == 0) {
+		interface->info.netns = there.st_ino;
+		if (ifindex)
+			interface->info.ifindex = ifindex;
+	}
+	close(fd);
 }
 
 void dataplane_rename(struct dataplane_interface *interface, const char *name)

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/interfaces.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent/exit_code.h"
+#include "agent/interfaces_internal.h"
+#include "common/log.h"
+
+static void on_change(const struct netdev_change *change, void *context)
+{
+	struct interfaces *interfaces = context;
+	struct agent_interface *interface;
+
+	if (interfaces->detached)
+		return;
+	if (change->kind == NETDEV_PRESENT) {
+		interfaces_present(interfaces, &change->device);
+		return;
+	}
+	interface = interfaces_find(interfaces, change->device.ifindex);
+	if (!interface)
+		return;
+	if (change->kind == NETDEV_MOVED && interface->attached)
+		dataplane_follow(interface->attached, change->netnsid_there, change->ifindex_there);
+	interfaces_give_up(interfaces, interface,
+			   change->kind == NETDEV_MOVED ? "was moved to another network namespace"
+							: "was removed");
+}
+
+static void receive(struct interfaces *interfaces)
+{
+	interfaces->is_receiving = true;
+	io_uring_prep_recv(loop_sqe(interfaces->config.loop, &interfaces->received),
+			   interfaces->monitor_fd, interfaces->message, sizeof(interfaces->message),
+			   0);
+}
+
+static void received(struct loop_op *op, int res, unsigned int cqe_flags)
+{
+	struct interfaces *interfaces = container_of(op, struct interfaces, received);
+
+	(void)cqe_flags;
+	interfaces->is_receiving = false;
+	if (interfaces->detached)
+		return;
+	if (res > 0)
+		netdev_read_changes(interfaces->message, (size_t)res, on_change, interfaces);
+	else if (res == -ENOBUFS)
+		interfaces->look_again = true;
+	else if (res != -EINTR && res != -EAGAIN) {
+		log_error(res, "cannot follow interfaces that come and go any more");
+		return;
+	}
+	receive(interfaces);
+}
+
+static int take_named(struct interfaces *interfaces, int word)
+{
+	const char *name = interfaces->words.items[word];
+	unsigned int ifindex = if_nametoindex(name);
+	char error[DATAPLANE_ERROR_LEN];
+	struct netdev device;
+	int err;
+
+	if (!ifindex || netdev_query(&device, ifindex)) {
+		log_error(0, "there is no interface %s (xcapd -D lists them)", name);
+		return EXIT_FAILURE;
+	}
+	if (interfaces_find(interfaces, ifindex)) {
+		log_error(0, "interface %s is given twice", name);
+		return EXIT_CONFIG;
+	}
+	err = interfaces_add(interfaces, &device, word, error);
+	if (err == -ENODEV || err == -EBUSY || err == -ENOSPC)
+		log_error(err, "cannot capture on %s", name);
+	else if (err)
+		log_error(0, "%s", error);
+	else if (!interfaces_is_tap(interfaces))
+		interfaces_log_capturing(&interfaces->list[interfaces->count - 1]);
+	return exit_code(err);
+}
+
+static bool has_attached(const struct interfaces *interfaces)
+{
+	for (unsigned int i = 0; i < interfaces->count; i++) {
+		if (interfaces->list[i].attached)
+			return true;
+	}
+	return false;
+}
+
+static int take_what_is_there(struct interfaces *interfaces)
+{
+	int code = 0, err;
+
+	for (size_t i = 0; i < interfaces->words.count && !code; i++) {
+		if (interfaces_kind(interfaces, (int)i) == SELECTION_NAME)
+			code = take_named(interfaces, (int)i);
+	}
+	if (code)
+		return code;
+	err = interfaces_look_around(interfaces);
+	if (err) {
+		log_error(err, "cannot ask the kernel for the interfaces");
+		return exit_code(err);
+	}
+	if (interfaces_is_tap(interfaces) && !has_attached(interfaces)) {
+		log_error(0, "there is no interface to tap: in tap mode they are taken up at the "
+			     "start only (xcapd -D lists them)");
+		return EXIT_FAILURE;
+	}
+	for (size_t i = 0; i < interfaces->words.count; i++)
+		interfaces_note_missing(interfaces, (int)i);
+	return 0;
+}
+
+static int choose_words(struct interfaces *interfaces)
+{
+	interfaces->words = interfaces->config.options->interfaces;
+	if (!interfaces->words.count) {
+		if (dataplane_default_interface(interfaces->default_name)) {
+			log_error(0, "there is no default route to take the interface of: name one "
+				     "by -i (xcapd -D lists them)");
+			return EXIT_FAILURE;
+		}
+		interfaces->default_word = interfaces->default_name;
+		interfaces->words =
+			(struct config_list){ .items = &interfaces->default_word, .count = 1 };
+	}
+	interfaces->missing = calloc(interfaces->words.count, sizeof(*interfaces->missing));
+	return exit_code(interfaces->missing ? 0 : log_error(-ENOMEM, "cannot start"));
+}
+
+static int set_up(struct interfaces *interfaces)
+{
+	struct utsname host;
+	int code;
+
+	if (!uname(&host))
+		snprintf(interfaces->os, sizeof(interfaces->os), "%.20s %.40s", host.sysname,
+			 host.release);
+	code = choose_words(interfaces);
+	if (code)
+		return code;
+	/* First, so that nothing goes untold. */
+	interfaces->monitor_fd = netdev_monitor();
+	if (interfaces->monitor_fd < 0)
+		return exit_code(log_error(interfaces->monitor_fd,
+					   "cannot follow interfaces that come and go"));
+	interfaces->starting = true;
+	code = take_what_is_there(interfaces);
+	interfaces->starting = false;
+	if (code)
+		return code;
+	dataplane_prune(interfaces->config.dataplane);
+	interfaces_read_gone(interfaces);
+	receive(interfaces);
+	return 0;
+}
+
+int interfaces_create(struct interfaces **ret, const struct interfaces_config *config)
+{
+	struct interfaces *interfaces = calloc(1, sizeof(*interfaces));
+	int code;
+
+	if (!interfaces)
+		return exit_code(log_error(-ENOMEM, "cannot start"));
+	interfaces->config = *config;
+	interfaces->monitor_fd = -1;
+	interfaces->received.done = received;
+	code = set_up(interfaces);
+	if (code) {
+		interfaces_detach(interfaces);
+		interfaces_destroy(interfaces);
+		return code;
+	}
+	*ret = interfaces;
+	return 0;
+}
+
+int interfaces_enable(struct interfaces *interfaces)
+{
+	char error[DATAPLANE_ERROR_LEN];
+	int err;
+
+	for (unsigned int i = 0; i < interfaces->count && interfaces_is_tap(interfaces); i++) {
+		struct agent_interface *interface = &interfaces->list[i];
+
+		if (!interface->attached)
+			continue;
+		err = dataplane_enable(interface->attached, error);
+		if (err)
+			return log_error(0, "%s", error), err;
+		interface->is_generic = dataplane_is_generic(interface->attached);
+		interfaces_log_capturing(interface);
+	}
+	return 0;
+}
+
+static void refresh_counts(struct interfaces *interfaces, struct agent_interface *interface)
+{
+	struct xcap_count counts[XCAP_COUNTER_COUNT];
+
+	if (!interface->attached || dataplane_counts(interface->attached, counts))
+		return;
+	memcpy(interface->counts, counts, sizeof(counts));
+	interface_table_set_drops(interfaces->config.table, interface->ifindex,
+				  counts[XCAP_RING_FULL].frames + counts[XCAP_TOO_LONG].frames +
+					  counts[XCAP_NO_MEMORY].frames);
+}
+
+void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns)
+{
+	if (interfaces->detached)
+		return;
+	for (unsigned int i = 0; i < interfaces->count; i++)
+		refresh_counts(interfaces, &interfaces->list[i]);
+	interface_table_expire(interfaces->config.table, taken_ns);
+	if (interfaces->look_again)
+		(void)interfaces_look_around(interfaces);
+}
+
+void interfaces_detach(struct interfaces *interfaces)
+{
+	if (interfaces->detached)
+		return;
+	interfaces->detached = true;
+	for (unsigned int i = 0; i < interfaces->count; i++) {
+		struct agent_interface *interface = &interfaces->list[i];
+
+		if (interface->attached)
+			dataplane_detach(interface->attached, interface->counts);
+		interface->attached = NULL;
+	}
+	interfaces_read_gone(interfaces);
+}
+
+void interfaces_destroy(struct interfaces *interfaces)
+{
+	if (!interfaces)
+		return;
+	if (interfaces->is_receiving)
+		loop_cancel(interfaces->config.loop, &interfaces->received);
+	while (interfaces->is_receiving && !loop_turn(interfaces->config.loop, true))
+		;
+	if (interfaces->monitor_fd >= 0)
+		close(interfaces->monitor_fd);
+	free(interfaces->missing);
+	free(interfaces);
+}
+
+const struct agent_interface *interfaces_list(const struct interfaces *interfaces,
+					      unsigned int *count)
+{
+	*count = interfaces->count;
+	return interfaces->list;
+}
+
+const struct xcap_count *interfaces_gone_counts(const struct interfaces *interfaces)
+{
+	return interfaces->gone;
+}
+
+const struct config_list *interfaces_words(const struct interfaces *interfaces)
+{
+	return &interfaces->words;
+}
+
+bool interfaces_is_missing(const struct interfaces *interfaces, unsigned int word)
+{
+	return interfaces->missing[word];
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which interfaces are captured. It finds those that -i asks for, attaches to them, and while it
+ * runs follows what the kernel tells of devices: one that comes and is asked for is taken up, one
+ * that is removed, moved to another namespace or renamed out of a pattern is given up, and what it
+ * had counted is kept. One that was asked for by its plain name is followed through renames, and
+ * waited for once it is gone.
+ *
+ * Belongs to the control thread.
+ */
+#pragma once
+
+#include "agent/interface_table.h"
+#include "agent/options.h"
+#include "bpf/dataplane.h"
+#include "common/loop.h"
+
+struct interfaces;
+
+struct agent_interface {
+	struct dataplane_interface *attached; /* NULL: left out, or detached at the end */
+	char name[16];
+	enum xcap_mode mode;
+	unsigned int ifindex;
+	int word; /* of -i that asked for it */
+	bool is_generic;
+	bool was_seen;				      /* while looking what there is */
+	struct xcap_count counts[XCAP_COUNTER_COUNT]; /* as last read; final after the detach */
+};
+
+struct interfaces_config {
+	const struct agent_options *options;
+	struct loop *loop;
+	struct dataplane *dataplane;
+	struct interface_table *table;
+};
+
+/*
+ * Everything that is there and asked for is attached when it returns, and what an earlier daemon
+ * had attached beyond that is detached. On failure it has been logged; the result is the exit code.
+ */
+int interfaces_create(struct interfaces **ret, const struct interfaces_config *config) must_check;
+/* tap: once there are sockets. Logged on failure. */
+int interfaces_enable(struct interfaces *interfaces) must_check;
+/* Now and then. The lanes have taken every packet older than taken_ns, CLOCK_MONOTONIC. */
+void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns);
+/* No more packets come. */
+void interfaces_detach(struct interfaces *interfaces);
+/* Turns the loop until nothing is in flight. */
+void interfaces_destroy(struct interfaces *interfaces);
+
+/* In the order in which they came; valid until the loop's next turn. */
+const struct agent_interface *interfaces_list(const struct interfaces *interfaces,
+					      unsigned int *count);
+/* Sums of those that are not attached any more. */
+const struct xcap_count *interfaces_gone_counts(const struct interfaces *interfaces);
+/* What -i asks for and is not there: word number at, from 0; NULL: that is not missing. */
+const struct config_list *interfaces_words(const struct interfaces *interfaces);
+bool interfaces_is_missing(const struct interfaces *interfaces, unsigned int word);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What interfaces.c and interfaces_change.c share: the list, and what is done to it. */
+#pragma once
+
+#include "agent/interfaces.h"
+#include "agent/selection.h"
+#include "bpf/netdev.h"
+
+#define RECEIVE_BYTES (32 * KIB)
+
+struct interfaces {
+	struct interfaces_config config;
+	struct config_list words; /* of -i, or the one default */
+	const char *default_word;
+	char default_name[16];
+	bool *missing; /* by word: nothing is there that it asks for, and that was said */
+	struct agent_interface list[INTERFACE_TABLE_MAX];
+	unsigned int count;
+	struct xcap_count gone[XCAP_COUNTER_COUNT];
+	char os[64];
+	struct loop_op received;
+	int monitor_fd;
+	bool is_receiving;
+	bool starting;	 /* what is there is being taken up */
+	bool detached;	 /* for good */
+	bool look_again; /* what there is: something could not be done, or was not told */
+	bool is_full;	 /* there was no room for one more, and that was said */
+	_Alignas(8) uint8_t message[RECEIVE_BYTES]; /* of struct nlmsghdr */
+};
+
+static inline bool interfaces_is_tap(const struct interfaces *interfaces)
+{
+	return interfaces->config.options->mode == AGENT_TAP;
+}
+
+static inline enum selection_kind interfaces_kind(const struct interfaces *interfaces, int word)
+{
+	return selection_kind(interfaces->words.items[word]);
+}
+
+/* NULL: it is neither captured nor left out. */
+struct agent_interface *interfaces_find(struct interfaces *interfaces, unsigned int ifindex);
+/*
+ * Takes a device up, or leaves it out. -ENODEV: it is gone already; -EBUSY, -ENOSPC: of
+ * interface_table_put(); other negative errno and error: it is left out. DATAPLANE_ERROR_LEN bytes.
+ */
+int interfaces_add(struct interfaces *interfaces, const struct netdev *device, int word,
+		   char *error) must_check;
+void interfaces_log_capturing(const struct agent_interface *interface);
+/* A device is there, and this is what it is. */
+void interfaces_present(struct interfaces *interfaces, const struct netdev *device);
+/* why: what became of it, as in "eth0 was removed". */
+void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *interface,
+			const char *why);
+/* Of a word nothing may be there: say so, once. */
+void interfaces_note_missing(struct interfaces *interfaces, int word);
+void interfaces_read_gone(struct interfaces *interfaces);
+/* Take up what is there and give up what is not, whatever we were told. */
+int interfaces_look_around(struct interfaces *interfaces);

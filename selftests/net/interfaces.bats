@@ -1,0 +1,408 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Which interfaces are captured, and what becomes of them while they come, change and go.
+
+load helpers
+
+# Namespaces a and b with the veth pair wa, wb between them, addressed.
+two_hosts() {
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb addr=10.1.0.1/24,10.1.0.2/24 "$@"
+}
+
+# capture ARGUMENT...: an agent "cap" in namespace b that writes $OUT.
+capture() {
+	OUT=$BATS_TEST_TMPDIR/out.pcapng
+	start_agent cap b -w "$OUT" "$@"
+}
+
+# more_veth N: the pair vaN in a, vbN in b, addressed 10.2.N.1 and .2.
+more_veth() {
+	veth_pair a "va$1" b "vb$1" "addr=10.2.$1.1/24,10.2.$1.2/24"
+}
+
+# attached: the interfaces that are captured, sorted, on a line.
+attached() {
+	status cap '[.interfaces[] | select(.attached) | .name] | sort | join(" ")'
+}
+
+attached_are() {
+	equal "attached" "$(attached)" "$*"
+}
+
+missing_are() {
+	equal "missing" "$(status cap '[.missing_interfaces[]] | join(" ")')" "$*"
+}
+
+pings() {
+	in_ns a ping -q -c "${2:-5}" -i 0.01 -W 2 "$1" >/dev/null
+}
+
+# icmp NAME: how many packets of a ping are in $OUT under this name of an interface.
+icmp() {
+	tshark -n -r "$OUT" -Y "icmp && frame.interface_name == \"$1\"" 2>/dev/null | wc -l
+}
+
+# links NS IF: programs at tcx of an interface.
+links() {
+	in_ns "$1" "$HELPERS/tcx_count" "$2"
+}
+
+pins() {
+	find "$XCAP_BPFFS/xcap" -path '*/if_*' -type d | wc -l
+}
+
+descriptors() {
+	find "/proc/${PIDS[cap]}/fd" -mindepth 1 | wc -l
+}
+
+# Of its own; rings and journals are shared with the kernel or the next daemon, and bounded.
+memory_kib() {
+	awk '/^RssAnon:/ { print $2 }' "/proc/${PIDS[cap]}/status"
+}
+
+balanced() {
+	equal "in rings and pending" \
+		"$(status cap '"\(.account.in_rings) \(.account.pending)"')" "0 0"
+}
+
+@test "several interfaces are captured at once, each under its name" {
+	two_hosts
+	more_veth 1
+	capture -i wb,vb1 -i lo
+	attached_are lo vb1 wb
+	pings 10.1.0.2
+	pings 10.2.1.2
+	in_ns b ping -q -c 5 -i 0.01 127.0.0.1
+	stop cap
+	equal "of wb" "$(icmp wb)" 10
+	equal "of vb1" "$(icmp vb1)" 10
+	equal "of lo, once each" "$(icmp lo)" 10
+}
+
+@test "a pattern takes what fits and nothing else, and what comes to fit it" {
+	two_hosts
+	more_veth 1
+	capture -i 'vb*'
+	attached_are vb1
+	more_veth 2
+	wait_for 5 attached_are vb1 vb2
+	run -0 logged cap "capturing on vb2"
+	pings 10.1.0.2
+	pings 10.2.1.2
+	pings 10.2.2.2
+	stop cap
+	equal "of vb1" "$(icmp vb1)" 10
+	equal "of vb2" "$(icmp vb2)" 10
+	equal "of all" "$(tshark -n -r "$OUT" -Y icmp 2>/dev/null | wc -l)" 20
+}
+
+@test "a pattern that fits nothing waits and says so" {
+	two_hosts
+	capture -i 'vb[0-9]*'
+	run -0 logged cap "vb[0-9]*: waiting"
+	missing_are 'vb[0-9]*'
+	attached_are
+	more_veth 7
+	wait_for 5 attached_are vb7
+	missing_are
+	pings 10.2.7.2
+	stop cap
+	equal "of vb7" "$(icmp vb7)" 10
+}
+
+@test "a plain name that is not there is an error" {
+	new_ns b
+	run -1 in_ns b "$XCAP_BIN/xcapd" -i nosuch0 -w - --run-dir "$RUN_DIR" --name cap \
+		--bpffs "$XCAP_BPFFS"
+	[[ $output == *"no interface nosuch0"*"-D"* ]]
+	equal "pins" "$(find "$XCAP_BPFFS/xcap" -type f 2>/dev/null | wc -l)" 0
+}
+
+@test "any is every interface, loopback too, as tcpdump's, and makes none promiscuous" {
+	two_hosts
+	more_veth 1
+	in_ns b ip link add unused type bridge
+	capture -i any
+	attached_are lo unused vb1 wb
+	equal "promiscuous" "$(in_ns b ip -j -d link show | jq '[.[].promiscuity] | add')" 0
+	start dump b tcpdump -n -i any --immediate-mode -U \
+		-w "$BATS_TEST_TMPDIR/tcpdump.pcap" icmp
+	wait_for 5 grep -q listening "$BATS_TEST_TMPDIR/dump.log"
+	pings 10.1.0.2
+	pings 10.2.1.2
+	in_ns b ping -q -c 5 -i 0.01 127.0.0.1
+	more_veth 2
+	wait_for 5 attached_are lo unused vb1 vb2 wb
+	pings 10.2.2.2
+	wait_for 5 has_packets "$BATS_TEST_TMPDIR/tcpdump.pcap" 40
+	stop dump INT
+	stop cap
+	equal "as many as tcpdump's" "$(tshark -n -r "$OUT" -Y icmp 2>/dev/null | wc -l)" \
+		"$(packets "$BATS_TEST_TMPDIR/tcpdump.pcap")"
+	equal "of vb2" "$(icmp vb2)" 10
+}
+
+@test "with any an interface that cannot be captured is left out, by name it is an error" {
+	two_hosts
+	device_of_type b can0 280
+	capture -i any
+	run -0 logged cap "can0: devices of type 280 are not supported"
+	attached_are lo wb
+	stop cap
+	run -1 in_ns b "$XCAP_BIN/xcapd" -i can0 -w - --run-dir "$RUN_DIR" --name cap \
+		--bpffs "$XCAP_BPFFS"
+	[[ $output == *can0*"type 280"* ]]
+}
+
+# device_of_type NS NAME TYPE: of an ARPHRD_ type; a tun can be made to say that it is one.
+device_of_type() {
+	in_ns "$1" ip tuntap add dev "$2" mode tun
+	# shellcheck disable=SC2016 # of perl, not of the shell
+	in_ns "$1" perl -e 'open(F, "+<", "/dev/net/tun") or die;
+		ioctl(F, 0x400454ca, pack("a16sx22", $ARGV[0], 0x1001)) or die; # TUNSETIFF
+		ioctl(F, 0x400454cd, $ARGV[1] + 0) or die; # TUNSETLINK' "$2" "$3"
+}
+
+@test "an interface that vanishes ends nothing, is waited for and taken up again" {
+	local seen
+
+	two_hosts
+	more_veth 1
+	capture -i wb,vb1
+	pings 10.2.1.2
+	wait_for 5 balanced
+	seen=$(status cap .account.seen)
+	in_ns a ip link del va1
+	wait_for 5 attached_are wb
+	run -0 logged cap "vb1 was removed"
+	run -0 logged cap "waiting for vb1 to come back"
+	missing_are vb1
+	at_least "seen after it went" "$(status cap .account.seen)" "$seen"
+	at_least "seen on what is gone" \
+		"$(status cap .gone_interfaces.counters.seen.frames)" 10
+	pings 10.1.0.2
+	more_veth 1
+	wait_for 5 attached_are vb1 wb
+	missing_are
+	pings 10.2.1.2
+	wait_for 5 balanced
+	equal "seen" "$(status cap .account.seen)" \
+		"$(status cap '.account | .delivered + .self + .other_direction')"
+	stop cap
+	equal "of vb1, before and after" "$(icmp vb1)" 20
+	equal "of wb" "$(icmp wb)" 10
+	readable "$OUT"
+}
+
+@test "all interfaces may vanish: the daemon waits" {
+	two_hosts
+	capture -i wb
+	in_ns a ip link del wa
+	wait_for 5 attached_are
+	missing_are wb
+	veth_pair a wa b wb addr=10.1.0.1/24,10.1.0.2/24
+	wait_for 5 attached_are wb
+	pings 10.1.0.2
+	stop cap
+	equal "of wb" "$(icmp wb)" 10
+}
+
+@test "one that was named is captured on whatever it is called, its packets under that name" {
+	two_hosts
+	capture -i wb
+	pings 10.1.0.2
+	in_ns b ip link set wb name renamed
+	wait_for 5 attached_are renamed
+	run -0 logged cap "wb is called renamed now"
+	pings 10.1.0.2
+	stop cap
+	equal "before" "$(icmp wb)" 10
+	equal "after" "$(icmp renamed)" 10
+}
+
+@test "of a pattern those are captured that fit it, whatever they were called" {
+	two_hosts
+	more_veth 1
+	more_veth 2
+	capture -i 'vb*'
+	pings 10.2.1.2
+	in_ns b ip link set vb1 name other
+	wait_for 5 attached_are vb2
+	run -0 logged cap "vb1 is called other now, which is not asked for"
+	pings 10.2.1.2
+	in_ns b ip link set wb name vb9
+	wait_for 5 attached_are vb2 vb9
+	pings 10.1.0.2
+	stop cap
+	equal "while it fitted" "$(icmp vb1)" 10
+	equal "when it did not" "$(icmp other)" 0
+	equal "once it did" "$(icmp vb9)" 10
+}
+
+@test "what is moved to another namespace is captured no more, and again when it is back" {
+	two_hosts
+	new_ns c
+	capture -i wb
+	pings 10.1.0.2
+	in_ns b ip link set wb netns "$(ns c)"
+	wait_for 5 attached_are
+	run -0 logged cap "wb was moved to another network namespace"
+	equal "links left on it" "$(links c wb)" 0
+	equal "pins left" "$(pins)" 0
+	configure_veth c wb 10.1.0.2/24
+	pings 10.1.0.2
+	in_ns c ip link set wb netns "$(ns b)"
+	configure_veth b wb 10.1.0.2/24
+	wait_for 5 attached_are wb
+	pings 10.1.0.2
+	stop cap
+	equal "here" "$(icmp wb)" 20
+}
+
+@test "a device without Ethernet header that comes later has the right link type" {
+	two_hosts
+	capture -i 'tun*',wb
+	in_ns b ip tuntap add dev tun9 mode tun
+	wait_for 5 attached_are tun9 wb
+	in_ns b ip link set tun9 addrgenmode none
+	in_ns b ip address add 10.3.0.1/24 dev tun9
+	in_ns b ip link set tun9 up
+	start echo b "$HELPERS/tun_echo" tun9
+	wait_for 5 in_ns b ping -q -c 1 -W 1 10.3.0.2
+	in_ns b ping -q -c 5 -i 0.01 10.3.0.2
+	pings 10.1.0.2
+	stop cap
+	at_least "without Ethernet" "$(tshark -n -r "$OUT" -Y 'frame.interface_name == "tun9" &&
+		icmp && !eth && frame.encap_type == 7' 2>/dev/null | wc -l)" 10
+	# Of one file all have the same.
+	equal "with it" "$(tshark -n -r "${OUT%.pcapng}.linktype1.pcapng" -Y 'frame.interface_name == "wb" && icmp && eth' \
+		2>/dev/null | wc -l)" 10
+}
+
+@test "created and removed 100 times under traffic: nothing leaks, of the others nothing is missing" {
+	local i fds memory
+
+	two_hosts gro=on
+	start sink b socat -u UDP-RECV:9999,rcvbuf=4096 "EXEC:sleep 1000"
+	capture -i wb -i 'vb*' -Q in
+	start gen a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --dst-ip 10.1.0.2 \
+		--src-ip 10.1.0.1 --dst-port 9999 --size 128 --rate 2000 --count 60000 --json
+	for i in {1..100}; do
+		come_and_go "$i"
+		[ "$i" != 20 ] || { fds=$(descriptors) memory=$(memory_kib); }
+	done
+	equal "descriptors" "$(descriptors)" "$fds"
+	at_most "growth of memory, KiB" "$(($(memory_kib) - memory))" 512
+	equal "pins" "$(pins)" 1
+	equal "links" "$(links b wb)" 2
+	ended gen
+	wait_for 10 balanced
+	equal "lost" "$(status cap '[.account.dropped[]] | add')" 0
+	stop cap
+	equal "of wb" "$("$HELPERS/genstat" "$OUT" | jq .distinct)" 60000
+	at_least "of those that came and went" "$(tshark -n -r "$OUT" \
+		-Y 'icmp && frame.interface_name matches "^vb"' 2>/dev/null | wc -l)" 100
+	equal "pins left" "$(find "$XCAP_BPFFS/xcap" -type f | wc -l)" 0
+}
+
+# One of three names; a packet of it is seen before it goes.
+come_and_go() {
+	local n=$(($1 % 3))
+
+	more_veth "$n"
+	wait_for 5 attached_are "vb$n" wb
+	pings "10.2.$n.2" 1
+	in_ns a ip link del "va$n"
+	wait_for 5 attached_are wb
+}
+
+@test "a burst of interfaces that come and go at once leaves what is there captured" {
+	local i
+
+	two_hosts
+	capture -i any
+	for i in {1..150}; do
+		echo "link add burst$i type bridge"
+	done >"$BATS_TEST_TMPDIR/batch"
+	for i in {1..149}; do
+		echo "link del burst$i"
+	done >>"$BATS_TEST_TMPDIR/batch"
+	in_ns b ip -batch "$BATS_TEST_TMPDIR/batch"
+	wait_for 60 attached_are burst150 lo wb
+	equal "pins" "$(pins)" 3
+	pings 10.1.0.2
+	stop cap
+	equal "of wb" "$(icmp wb)" 10
+}
+
+@test "what an interface that is gone had counted outlives kill -9" {
+	local seen
+
+	two_hosts
+	more_veth 1
+	capture -i wb,vb1
+	pings 10.2.1.2
+	pings 10.1.0.2
+	wait_for 5 balanced
+	in_ns a ip link del va1
+	wait_for 5 attached_are wb
+	wait_for 5 balanced
+	seen=$(status cap .account.seen)
+	stop cap KILL || true
+	capture -i wb
+	at_least "seen" "$(status cap .account.seen)" "$seen"
+	wait_for 5 balanced
+	stop cap
+}
+
+@test "tap: an interface that vanishes ends nothing, and one that comes is left out with a word" {
+	two_hosts gro=on
+	more_veth 1
+	capture -i 'vb*' -i wb --mode tap
+	attached_are vb1 wb
+	run ! pings 10.2.1.2 1
+	in_ns a ip link del va1
+	wait_for 5 attached_are wb
+	run -0 logged cap "vb1 was removed"
+	more_veth 1
+	wait_for 5 logged cap "vb1 has come and is left out: in tap mode"
+	pings 10.2.1.2
+	run ! pings 10.1.0.2 1
+	wait_for 5 balanced
+	at_most "processor time, ticks" "$(busy_ticks)" 20
+	stop cap
+	at_least "of wb" "$(tshark -n -r "$OUT" -Y 'frame.interface_name == "wb"' 2>/dev/null |
+		wc -l)" 1
+}
+
+# What the daemon uses in a second when nothing happens.
+busy_ticks() {
+	local before
+
+	before=$(awk '{ print $14 + $15 }' "/proc/${PIDS[cap]}/stat")
+	sleep 1
+	awk -v before="$before" '{ print $14 + $15 - before }' "/proc/${PIDS[cap]}/stat"
+}
+
+@test "tap: any is refused, and a pattern that fits nothing is an error" {
+	two_hosts
+	run -2 in_ns b "$XCAP_BIN/xcapd" -i any --mode tap -w - --run-dir "$RUN_DIR" --name cap \
+		--bpffs "$XCAP_BPFFS"
+	[[ $output == *"any"*"tap"* ]]
+	run -1 in_ns b "$XCAP_BIN/xcapd" -i 'x*' --mode tap -w - --run-dir "$RUN_DIR" --name cap \
+		--bpffs "$XCAP_BPFFS"
+	[[ $output == *"no interface to tap"* ]]
+}
+
+@test "tap: of a pattern the interface of the default route is left out" {
+	two_hosts gro=on
+	more_veth 1
+	in_ns b ip route add default via 10.1.0.1
+	capture -i '[vw]b*' --mode tap
+	attached_are vb1
+	run -0 logged cap "refusing to tap wb"
+	pings 10.1.0.2
+	stop cap
+}
