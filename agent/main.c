@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/list_interfaces.h"
 #include "common/log.h"
-
-/* As tcpdump -D. */
-static int list_interfaces(void)
-{
-	struct if_nameindex *list = if_nameindex();
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = {};
-
-	if (!list || fd < 0) {
-		log_error(-errno, "cannot list interfaces");
-		return EXIT_FAILURE;
-	}
-	for (struct if_nameindex *i = list; i->if_index; i++) {
-		snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", i->if_name);
-		if (ioctl(fd, SIOCGIFFLAGS, &request))
-			request.ifr_flags = 0;
-		printf("%u.%s [%s%s%s]\n", i->if_index, i->if_name,
-		       request.ifr_flags & IFF_UP ? "Up" : "Down",
-		       request.ifr_flags & IFF_RUNNING ? ", Running" : "",
-		       request.ifr_flags & IFF_LOOPBACK ? ", Loopback" : "");
-	}
-	if_freenameindex(list);
-	close(fd);
-	return EXIT_SUCCESS;
-}
 
 static int detach(const struct agent_options *options)
 {
@@ -84,7 +56,7 @@ int main(int argc, char **argv)
 	}
 	options.stats_ns = agent_options_stats(&options, config, isatty(STDERR_FILENO));
 	if (options.list_interfaces) {
-		code = list_interfaces();
+		code = list_interfaces(options.json);
 	} else if (options.detach) {
 		code = detach(&options);
 	} else {

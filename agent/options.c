@@ -112,7 +112,12 @@ static const struct config_option options[] = {
 	  .type = CONFIG_FLAG,
 	  AT(list_interfaces),
 	  .flags = CONFIG_F_COMMAND_LINE,
-	  .help = "list the interfaces and exit" },
+	  .help = "list the interfaces and what they can do, and exit" },
+	{ .name = "json",
+	  .type = CONFIG_FLAG,
+	  AT(json),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "list them as JSON" },
 
 	{ .group = "Replay",
 	  .name = "read",
@@ -387,6 +392,8 @@ int agent_options_check(const struct agent_options *o, char error[256])
 	/* It becomes the name of a directory and of files. */
 	if (o->name && (!agent_id_valid(o->name) || o->name[0] == '.'))
 		return refuse(error, "--name takes 1 to 64 of a-z 0-9 . _ - and no leading dot");
+	if (o->json && !o->list_interfaces)
+		return refuse(error, "--json is for --list-interfaces (-D)");
 	if (o->list_interfaces || o->detach)
 		return 0;
 	err = o->read ? check_replay(o, error) : check_live(o, error);
@@ -474,7 +481,8 @@ const struct config_program agent_program = {
 		    "       xcapd [-i IF[,IF...]] --aggregator HOST:PORT --ca FILE --cert FILE\n"
 		    "             --key FILE [OPTION...] [EXPR...]\n"
 		    "       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...]\n"
-		    "       xcapd --detach [--name INSTANCE]",
+		    "       xcapd --detach [--name INSTANCE]\n"
+		    "       xcapd -D [--json]",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.positional = "EXPR",

@@ -27,7 +27,7 @@ struct agent_options {
 	bool no_promiscuous;
 	bool force;
 	uint64_t lanes; /* 0: automatic */
-	bool list_interfaces;
+	bool list_interfaces, json;
 
 	/* replay */
 	const char *read; /* "-": standard input */

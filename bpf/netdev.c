@@ -47,6 +47,10 @@ int netdev_parse_link(struct netdev *device, const struct nlmsghdr *message)
 		case IFLA_IFNAME:
 			copy_text(device->name, sizeof(device->name), attribute);
 			break;
+		case IFLA_OPERSTATE:
+			if (netlink_len(attribute))
+				device->operstate = *(const uint8_t *)netlink_data(attribute);
+			break;
 		case IFLA_MTU:
 			device->mtu = (unsigned int)netlink_uint(attribute);
 			break;
@@ -159,6 +163,9 @@ static int take_xdp(const struct nlmsghdr *message, void *context)
 		if (netlink_type(attribute) == COMPAT_NETDEV_A_DEV_XDP_FEATURES) {
 			xdp->known = true;
 			xdp->native = (netlink_uint(attribute) & native) == native;
+			xdp->zero_copy =
+				netlink_uint(attribute) & COMPAT_NETDEV_XDP_ACT_XSK_ZEROCOPY;
+			xdp->multi_buffer = netlink_uint(attribute) & COMPAT_NETDEV_XDP_ACT_RX_SG;
 		} else if (netlink_type(attribute) ==
 			   COMPAT_NETDEV_A_DEV_XDP_RX_METADATA_FEATURES) {
 			xdp->vlan_tag =

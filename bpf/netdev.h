@@ -12,7 +12,8 @@ struct netdev {
 	char name[16];
 	char kind[16]; /* "veth", "bridge", ...; "" for hardware */
 	uint16_t arp_type;
-	unsigned int flags; /* IFF_* */
+	unsigned int flags;	/* IFF_* */
+	unsigned int operstate; /* IF_OPER_* */
 	unsigned int mtu;
 	uint8_t address[8]; /* MAC */
 	unsigned int address_len;
@@ -24,7 +25,8 @@ struct netdev {
 /* What the driver can do for XDP; all false on a kernel that does not tell (before 6.3, 6.8). */
 struct netdev_xdp {
 	bool known;
-	bool native;   /* XDP_PASS and XDP_REDIRECT in the driver */
+	bool native; /* XDP_PASS and XDP_REDIRECT in the driver */
+	bool zero_copy, multi_buffer;
 	bool vlan_tag; /* a program may ask for the tag beside the frame */
 };
 
@@ -34,6 +36,21 @@ struct nlmsghdr;
 int netdev_parse_link(struct netdev *ret, const struct nlmsghdr *message) must_check;
 /* -ENODEV: there is none of this index. */
 int netdev_query(struct netdev *ret, unsigned int ifindex) must_check;
+/* Its driver, as ethtool tells it; "" if it does not. */
+void netdev_driver(char ret[32], const struct netdev *device);
+/* Mbit/s; 0: unknown. */
+uint32_t netdev_speed(const struct netdev *device);
+
+struct netdev_address {
+	unsigned int ifindex;
+	int family;	   /* AF_INET, AF_INET6 */
+	uint8_t bytes[16]; /* network byte order */
+	unsigned int prefix_len;
+};
+
+/* Every address of the namespace; a negative errno of on_address ends it. */
+int netdev_for_each_address(int (*on_address)(const struct netdev_address *address, void *context),
+			    void *context) must_check;
 /* Every device of the namespace, by its index; a negative errno of on_device ends it. */
 int netdev_for_each(int (*on_device)(const struct netdev *device, void *context),
 		    void *context) must_check;

@@ -406,3 +406,40 @@ busy_ticks() {
 	pings 10.1.0.2
 	stop cap
 }
+
+@test "the list tells of each interface what ip, ethtool and the route say" {
+	local list=$BATS_TEST_TMPDIR/list.json
+
+	two_hosts ipv6=on
+	device_of_type b can0 280
+	in_ns b ip address add 10.5.0.2/16 dev wb
+	in_ns b ip address add fd01::2/64 dev wb
+	in_ns b ip route add default via 10.1.0.1
+	in_ns b "$XCAP_BIN/xcapd" -D --json >"$list"
+	of_list() { jq -r --arg name "$1" ".interfaces[] | select(.name == \$name) | $2" "$list"; }
+	equal "names" "$(jq -r '.interfaces[].name' "$list" | xargs)" \
+		"$(in_ns b ip -j link | jq -r '.[].ifname' | xargs)"
+	equal "default" "$(jq -r '.interfaces[] | select(.default) | .name' "$list")" wb
+	equal "addresses" "$(of_list wb '.addresses | sort | join(" ")')" \
+		"$(in_ns b ip -j address show dev wb | jq -r \
+			'[.[].addr_info[] | "\(.local)/\(.prefixlen)"] | sort | join(" ")')"
+	equal "mac" "$(of_list wb .mac)" "$(mac b wb)"
+	equal "driver" "$(of_list wb .driver)" \
+		"$(in_ns b ethtool -i wb | sed -n 's/^driver: //p')"
+	equal "speed" "$(of_list wb .speed_mbps)Mb/s" \
+		"$(in_ns b ethtool wb | sed -n 's/.*Speed: //p')"
+	equal "XDP of veth" "$(of_list wb .xdp.native)" true
+	equal "XDP of loopback" "$(of_list lo .xdp.native)" false
+	equal "link types" "$(jq -r '.interfaces[] | "\(.name) \(.link_type)"' "$list" | sort | xargs)" \
+		"can0 null lo ethernet wb ethernet"
+	in_ns b ip link set wb down
+	in_ns b "$XCAP_BIN/xcapd" -D >"$BATS_TEST_TMPDIR/list.txt"
+	grep -E '^[0-9]+\.lo \[Up, Running, Loopback\] .*127\.0\.0\.1/8' "$BATS_TEST_TMPDIR/list.txt"
+	grep -E '^[0-9]+\.wb \[Down\] .*driver veth, XDP native' "$BATS_TEST_TMPDIR/list.txt"
+	grep -E '^[0-9]+\.can0 .*cannot be captured on' "$BATS_TEST_TMPDIR/list.txt"
+}
+
+@test "--json without a list is wrong usage" {
+	run -2 "$XCAP_BIN/xcapd" --json -i lo -w -
+	[[ $output == *"--json is for --list-interfaces"* ]]
+}

@@ -74,6 +74,7 @@ static void agent_checks(void **state)
 		{ "snapshot too long", "snapshot_length: 262145\n", "at most 262144" },
 		{ "batch too small", "batch_size: 4095\n", "at least 4KiB" },
 		{ "batch too large", "batch_size: 1025KiB\n", "at most 1MiB" },
+		{ "json is for the command line", "json: yes\n", "on the command line only" },
 		{ "detach is for the command line", "detach: yes\n", "on the command line only" },
 	};
 	struct agent_options options;
@@ -112,8 +113,10 @@ static void agent_defaults(void **state)
 	/* What only cleans up or lists needs nothing else. */
 	o = (struct agent_options){ .detach = true, .speed_text = "1" };
 	CHECK_EQ(agent_options_check(&o, error), 0);
-	o = (struct agent_options){ .list_interfaces = true, .speed_text = "1" };
+	o = (struct agent_options){ .list_interfaces = true, .json = true, .speed_text = "1" };
 	CHECK_EQ(agent_options_check(&o, error), 0);
+	o.list_interfaces = false;
+	CHECK_EQ(agent_options_check(&o, error), -EINVAL);
 }
 
 /* enum and the words of a table are in the same order. */
