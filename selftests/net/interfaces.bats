@@ -337,6 +337,38 @@ come_and_go() {
 	equal "of wb" "$(icmp wb)" 10
 }
 
+@test "when the kernel could not tell of all changes, what is there is captured all the same" {
+	local i
+
+	two_hosts
+	more_veth 1
+	capture -i 'vb*'
+	kill -STOP "${PIDS[cap]}"
+	in_ns b ip link add busy type bridge
+	for i in {1..500}; do
+		printf 'link set busy up\nlink set busy down\n'
+	done >"$BATS_TEST_TMPDIR/batch"
+	in_ns a ip link del va1
+	more_veth 2
+	while [ "$(untold)" -eq 0 ]; do
+		in_ns b ip -batch "$BATS_TEST_TMPDIR/batch"
+	done
+	more_veth 3
+	in_ns a ip link del va2
+	kill -CONT "${PIDS[cap]}"
+	wait_for 20 attached_are vb3
+	pings 10.2.3.2
+	stop cap
+	equal "of vb3" "$(icmp vb3)" 10
+}
+
+# Messages that the daemon's sockets of rtnetlink had no room for.
+untold() {
+	# shellcheck disable=SC2016 # of awk, not of the shell
+	in_ns b awk -v pid="${PIDS[cap]}" '$3 == pid && $2 == 0 { n += $9 } END { print n + 0 }' \
+		/proc/net/netlink
+}
+
 @test "what an interface that is gone had counted outlives kill -9" {
 	local seen
 
