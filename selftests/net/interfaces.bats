@@ -418,6 +418,27 @@ busy_ticks() {
 	awk -v before="$before" '{ print $14 + $15 - before }' "/proc/${PIDS[cap]}/stat"
 }
 
+@test "tap: of one that is moved what was switched is restored where it is" {
+	two_hosts gro=on
+	more_veth 1
+	new_ns c
+	equal "before" "$(offload a wa)" on
+	capture -i wb,vb1 --mode tap --xdp-mode generic
+	equal "while it is tapped" "$(offload a wa)" off
+	in_ns b ip link set wb netns "$(ns c)"
+	wait_for 5 attached_are vb1
+	equal "once it is moved" "$(offload a wa)" on
+	equal "XDP programs left on it" "$(in_ns c ip -j link show dev wb | jq '.[0].xdp.mode // 0')" 0
+	configure_veth c wb 10.1.0.2/24
+	pings 10.1.0.2
+	stop cap
+}
+
+# offload NS IF: does it take VLAN tags out on sending?
+offload() {
+	in_ns "$1" ethtool -k "$2" | sed -n 's/^tx-vlan-offload: //p'
+}
+
 @test "tap: any is refused, and a pattern that fits nothing is an error" {
 	two_hosts
 	run -2 in_ns b "$XCAP_BIN/xcapd" -i any --mode tap -w - --run-dir "$RUN_DIR" --name cap \
