@@ -38,6 +38,41 @@ static int set_defaults(struct config *config)
 	return 0;
 }
 
+/* After all else: a value that was given anywhere stays. */
+static int apply_preset(struct config *config)
+{
+	const struct config_program *program = config->program;
+	struct config_place here = { .source = CONFIG_FROM_DEFAULT };
+	const struct config_option *preset;
+	char why[CONFIG_WHY_LEN], *text = NULL;
+	union config_value value;
+	int choice, err = 0;
+
+	if (!program->preset)
+		return 0;
+	preset = config_find(program, program->preset);
+	assert(preset && preset->type == CONFIG_CHOICE);
+	choice = *(int *)((char *)config->values + preset->offset);
+	if (asprintf(&text, "preset %s", preset->choices[choice]) < 0)
+		text = NULL;
+	if (config_own(config, text))
+		return -ENOMEM;
+	here.text = text;
+	for (size_t i = 0; i < program->option_count && !err; i++) {
+		const struct config_option *option = &program->options[i];
+
+		if (!option->by_preset || !option->by_preset[choice] ||
+		    config->places[i].source != CONFIG_FROM_DEFAULT)
+			continue;
+		err = config_value_parse(config, option, option->by_preset[choice], true, &value,
+					 why);
+		assert(err != -EINVAL);
+		if (!err)
+			config_set(config, option, &value, &here);
+	}
+	return err;
+}
+
 int config_create(struct config **ret, const struct config_program *program, void *values)
 {
 	struct config *config = calloc(1, sizeof(*config));
@@ -416,6 +451,8 @@ static enum config_outcome load(struct config *config, int argc, char **argv, ch
 	if (load_files(config, error) || load_environment(config, error))
 		return CONFIG_EXIT_CONFIG;
 	apply_command_line(config);
+	if (apply_preset(config))
+		return CONFIG_EXIT_CONFIG;
 	set_log_level(config);
 	if (flag_is_set(config, "print-config")) {
 		config_print(config, stdout);
@@ -455,6 +492,8 @@ int config_parse_yaml(struct config **ret, const struct config_program *program,
 	err = config_create(&config, program, values);
 	if (!err)
 		err = config_yaml(config, text, len, file, message);
+	if (!err)
+		err = apply_preset(config);
 	if (err) {
 		message[255] = '\0';
 		memcpy(error, message, strlen(message) + 1);

@@ -3,7 +3,8 @@
  * One table of options drives the command line, the environment (XCAP_*), the YAML file,
  * --print-config, --help and the man page's parity test. Order: default < file < conf.d (FILE.d,
  * *.yaml by name) < environment < command line. Strict: an unknown key, a wrong type, an
- * impossible value or a key given twice is an error that names file, line, column and key.
+ * impossible value or a key given twice is an error that names file, line, column and key. The
+ * choice of one option (a preset) may give others another default.
  *
  * Values live in a struct of the program, at each option's offset. Strings and lists are owned by
  * the struct config. Before threads start; no state of its own.
@@ -49,7 +50,9 @@ struct config_option {
 	size_t offset;
 	const char *metavar;
 	const char *help;
-	const char *fallback;	    /* default, as it would be written; NULL: zero */
+	const char *fallback; /* default, as it would be written; NULL: zero */
+	/* Default by the choice of the program's preset; an entry, or all, NULL: fallback. */
+	const char *const *by_preset;
 	const char *bare;	    /* CONFIG_F_OPTIONAL_VALUE */
 	const char *const *choices; /* CONFIG_CHOICE, NULL-terminated */
 	uint64_t min, max;	    /* COUNT, SIZE, DURATION; max 0: no limit */
@@ -64,6 +67,7 @@ struct config_program {
 	const char *synopsis; /* after the name */
 	const struct config_option *options;
 	size_t option_count;
+	const char *preset;	  /* name of the CONFIG_CHOICE that by_preset goes by, or NULL */
 	const char *positional;	  /* metavar of further arguments; NULL: none allowed */
 	const char *default_file; /* read if it exists and no --config is given; NULL: none */
 	const char *examples;	  /* printed at the end of --help; may be NULL */
@@ -94,8 +98,10 @@ enum config_outcome config_parse(struct config **ret, const struct config_progra
 void config_destroy(struct config *config);
 /* Positional arguments. */
 const struct config_list *config_arguments(const struct config *config);
-/* Where a value came from: "default", "FILE:LINE", "environment", "command line". */
+/* Where a value came from: "default", "preset CHOICE", "FILE:LINE", "environment", "command line".
+ */
 const char *config_origin(const struct config *config, const char *name);
+/* Not by a default, nor by a preset. */
 bool config_is_set(const struct config *config, const char *name);
 /* Effective configuration as YAML. */
 void config_print(const struct config *config, FILE *out);

@@ -22,6 +22,8 @@ struct values {
 static const char *const modes[] = { "mirror", "tap", "pcap", NULL };
 static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 
+static const char *const timeouts[] = { "5ms", NULL, "500ms" };
+
 static const struct config_option options[] = {
 	{ .group = "First",
 	  .name = "interface",
@@ -76,7 +78,8 @@ static const struct config_option options[] = {
 	  AT(timeout),
 	  .metavar = "TIME",
 	  .help = "how long",
-	  .fallback = "20ms" },
+	  .fallback = "20ms",
+	  .by_preset = timeouts },
 	{ .name = "stats",
 	  .type = CONFIG_DURATION,
 	  AT(stats),
@@ -133,6 +136,7 @@ static const struct config_program program = {
 	.synopsis = "[OPTION...] [FILE...]",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
+	.preset = "mode",
 	.examples = "  prog -i eth0\n",
 	.check = check_name,
 };

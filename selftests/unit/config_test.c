@@ -222,6 +222,49 @@ static void each_layer_wins(void **state)
 	unsetenv("XCAP_REQUIRE_ALL");
 }
 
+/* The sample's presets are its modes, and tell the timeout. */
+static void a_preset_gives_way_to_what_is_given(void **state)
+{
+	static const struct {
+		const char *name, *file, *environment, *mode, *timeout;
+		uint64_t ms;
+		const char *origin;
+	} cases[] = {
+		{ "no entry", "", "", "--mode=tap", NULL, 20, "default" },
+		{ "one lower", "", "", "--mode=mirror", NULL, 5, "preset mirror" },
+		{ "one higher", "", "", "--mode=pcap", NULL, 500, "preset pcap" },
+		{ "from a file", "mode: pcap\n", "", NULL, NULL, 500, "preset pcap" },
+		{ "the last one", "mode: pcap\n", "", "--mode=mirror", NULL, 5, "preset mirror" },
+		{ "file wins", "timeout: 1s\n", "", "--mode=pcap", NULL, 1000, "FILE:1" },
+		{ "environment wins", "", "3s", "--mode=pcap", NULL, 3000, "environment" },
+		{ "command line wins", "mode: pcap\n", "", NULL, "--timeout=20ms", 20,
+		  "command line" },
+	};
+	const char *path = in_dir("preset.yaml");
+	struct config *config;
+	struct values v;
+	char origin[300];
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		write_file("preset.yaml", c->file);
+		setenv("XCAP_TIMEOUT", c->environment, 1);
+		assert_int_equal(RUN(&config, &v, "--config", path, c->mode ?: "--verbose",
+				     c->timeout ?: "--verbose"),
+				 CONFIG_RUN);
+		CHECK_EQ(v.timeout, c->ms * NS_PER_MS);
+		if (strcmp(c->origin, "FILE:1") == 0)
+			snprintf(origin, sizeof(origin), "%s:1", path);
+		else
+			snprintf(origin, sizeof(origin), "%s", c->origin);
+		CHECK_STR(config_origin(config, "timeout"), origin);
+		CHECK_EQ(config_is_set(config, "timeout"),
+			 strncmp(c->origin, "preset", 6) && strcmp(c->origin, "default"));
+		config_destroy(config);
+	}
+	unsetenv("XCAP_TIMEOUT");
+}
+
 static void environment_refused(void **state)
 {
 	static const struct {
@@ -263,6 +306,7 @@ static void environment_refused(void **state)
 	/* A program without settings there does not look. */
 	only_command_line.options = options + ARRAY_SIZE(options) - 3;
 	only_command_line.option_count = 3;
+	only_command_line.preset = NULL;
 	only_command_line.check = NULL;
 	setenv("XCAP_ZZZ", "5", 1);
 	v = (struct values){};
@@ -473,9 +517,16 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(command_line),	TEST(positional_arguments),	 TEST(command_line_refused),
-		TEST(each_layer_wins),	TEST(environment_refused),	 TEST(files_refused),
-		TEST(check_config),	TEST(printed_config_reads_back), TEST(printed_config),
+		TEST(command_line),
+		TEST(positional_arguments),
+		TEST(command_line_refused),
+		TEST(each_layer_wins),
+		TEST(a_preset_gives_way_to_what_is_given),
+		TEST(environment_refused),
+		TEST(files_refused),
+		TEST(check_config),
+		TEST(printed_config_reads_back),
+		TEST(printed_config),
 		TEST(help_and_version),
 	};
 
