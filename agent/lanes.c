@@ -10,7 +10,9 @@
 #include "common/log.h"
 
 #define QUEUES_PER_LANE 4
-#define UMEM_BYTES (32 * MIB) /* of all queues of an interface */
+/* Frame memory unless --umem-size says otherwise: of all queues of an interface, of each at least.
+ */
+#define UMEM_BYTES (32 * MIB)
 #define UMEM_BYTES_MIN (8 * MIB)
 
 /* Sources of all lanes, before they are dealt out. */
@@ -52,7 +54,8 @@ static int make_xsks(struct agent *agent, struct source_list *list)
 				.ifindex = interface->ifindex,
 				.queue = queue,
 				.xsk_map_fd = dataplane_xsk_map_fd(interface->attached),
-				.memory_bytes = MAX(UMEM_BYTES / queues, UMEM_BYTES_MIN),
+				.memory_bytes = agent->options->umem_bytes
+							?: MAX(UMEM_BYTES / queues, UMEM_BYTES_MIN),
 				.generic = interface->is_generic,
 				.handed = dataplane_queue_handed(interface->attached, queue),
 			};

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	options.stats_ns = agent_options_stats(&options, config, isatty(STDERR_FILENO));
+	options.buffer_bytes = agent_options_buffer(&options, (unsigned int)get_nprocs());
 	if (options.list_interfaces) {
 		code = list_interfaces(options.json);
 	} else if (options.detach) {

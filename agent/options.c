@@ -15,6 +15,8 @@
 #define INTERFACES_MAX 64
 #define IFNAME_MAX 15
 #define PATTERN_MAX 64
+#define RING_MIN (512 * KIB)
+#define UMEM_MIN (1 * MIB)
 
 #define AT(member) .offset = offsetof(struct agent_options, member)
 
@@ -23,7 +25,15 @@ static const char *const xdp_modes[] = { "auto", "generic", NULL };
 static const char *const directions[] = { "in", "out", "inout", NULL };
 static const char *const when_full[] = { "drop-oldest", "drop-newest", NULL };
 static const char *const stamps[] = { "recorded", "now", NULL };
+static const char *const presets[] = { "balanced", "throughput", "latency", "memory", NULL };
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
+
+/* In the order of the presets; NULL: as balanced. */
+static const char *const ring_sizes[] = { NULL, "16MiB", NULL, "1MiB" };
+static const char *const umem_sizes[] = { NULL, "32MiB", NULL, "2MiB" };
+static const char *const batch_sizes[] = { NULL, "256KiB", "16KiB", "32KiB" };
+static const char *const batch_timeouts[] = { NULL, "500ms", "10ms", NULL };
+static const char *const journal_sizes[] = { NULL, "256MiB", NULL, "16MiB" };
 
 static const struct config_option options[] = {
 	{ .group = "Capture",
@@ -81,6 +91,13 @@ static const struct config_option options[] = {
 	  .choices = directions,
 	  .fallback = "inout",
 	  .help = "direction seen from the host" },
+	{ .name = "preset",
+	  .type = CONFIG_CHOICE,
+	  AT(preset),
+	  .metavar = "NAME",
+	  .choices = presets,
+	  .fallback = "balanced",
+	  .help = "sizes and times that go together; an option of its own wins over it" },
 	{ .name = "buffer-size",
 	  .letter = 'B',
 	  .type = CONFIG_SIZE,
@@ -89,7 +106,24 @@ static const struct config_option options[] = {
 	  .fallback = "0",
 	  .unit = MIB,
 	  .max = 65536 * MIB,
-	  .help = "kernel buffers of all CPUs together, in MiB; 0: 8 per CPU, at most 128" },
+	  .help = "kernel buffers of all CPUs together, in MiB; 0: as --ring-size says" },
+	{ .name = "ring-size",
+	  .type = CONFIG_SIZE,
+	  AT(ring_bytes),
+	  .metavar = "SIZE",
+	  .fallback = "0",
+	  .by_preset = ring_sizes,
+	  .max = GIB,
+	  .help = "mirror: kernel buffer of each CPU; 0: 8MiB, all together at most 128MiB" },
+	{ .name = "umem-size",
+	  .type = CONFIG_SIZE,
+	  AT(umem_bytes),
+	  .metavar = "SIZE",
+	  .fallback = "0",
+	  .by_preset = umem_sizes,
+	  .max = GIB,
+	  .help = "tap: frame memory of each queue; 0: 32MiB over all queues of an interface, "
+		  "at least 8MiB each" },
 	{ .name = "no-promiscuous-mode",
 	  .letter = 'p',
 	  .type = CONFIG_FLAG,
@@ -186,6 +220,7 @@ static const struct config_option options[] = {
 	  AT(batch_bytes),
 	  .metavar = "SIZE",
 	  .fallback = "64KiB",
+	  .by_preset = batch_sizes,
 	  .min = 4 * KIB,
 	  .max = MIB,
 	  .help = "close a frame at this size" },
@@ -194,6 +229,7 @@ static const struct config_option options[] = {
 	  AT(batch_timeout_ns),
 	  .metavar = "TIME",
 	  .fallback = "20ms",
+	  .by_preset = batch_timeouts,
 	  .min = NS_PER_MS,
 	  .max = 10 * NS_PER_SEC,
 	  .help = "close a frame so long after its first packet" },
@@ -202,6 +238,7 @@ static const struct config_option options[] = {
 	  AT(journal_bytes),
 	  .metavar = "SIZE",
 	  .fallback = "64MiB",
+	  .by_preset = journal_sizes,
 	  .min = 4 * MIB,
 	  .max = 64 * GIB,
 	  .help = "memory for what is not delivered yet" },
@@ -396,6 +433,10 @@ int agent_options_check(const struct agent_options *o, char error[256])
 		return refuse(error, "--json is for --list-interfaces (-D)");
 	if (o->list_interfaces || o->detach)
 		return 0;
+	if (o->ring_bytes && o->ring_bytes < RING_MIN)
+		return refuse(error, "--ring-size is at least 512KiB, or 0");
+	if (o->umem_bytes && o->umem_bytes < UMEM_MIN)
+		return refuse(error, "--umem-size is at least 1MiB, or 0");
 	err = o->read ? check_replay(o, error) : check_live(o, error);
 	return err ? err : check_output(o, error);
 }
@@ -459,6 +500,11 @@ int agent_options_filter(struct agent_options *o, const struct config *config, c
 	return 0;
 }
 
+uint64_t agent_options_buffer(const struct agent_options *o, unsigned int cpus)
+{
+	return o->buffer_bytes ? o->buffer_bytes : cpus * o->ring_bytes;
+}
+
 uint64_t agent_options_stats(const struct agent_options *o, const struct config *config,
 			     bool is_terminal)
 {
@@ -486,6 +532,7 @@ const struct config_program agent_program = {
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.positional = "EXPR",
+	.preset = "preset",
 	.default_file = "/etc/xcap/xcapd.yaml",
 	.examples = "  xcapd -i eth0 -w - | tcpdump -n -r -\n"
 		    "  xcapd -i eth0,eth1 -s 128 --aggregator collector.example:9227 \\\n"

@@ -12,6 +12,7 @@ enum agent_mode { AGENT_MIRROR, AGENT_TAP, AGENT_PCAP };
 enum agent_xdp_mode { AGENT_XDP_AUTO, AGENT_XDP_GENERIC };
 enum agent_direction { AGENT_IN, AGENT_OUT, AGENT_INOUT };
 enum agent_when_full { AGENT_DROP_OLDEST, AGENT_DROP_NEWEST };
+enum agent_preset { AGENT_BALANCED, AGENT_THROUGHPUT, AGENT_LATENCY, AGENT_MEMORY };
 enum agent_stamp { AGENT_STAMP_RECORDED, AGENT_STAMP_NOW };
 
 struct agent_options {
@@ -23,7 +24,10 @@ struct agent_options {
 	const char *filter;    /* pcap-filter(7); NULL: everything */
 	uint64_t count;	       /* 0: no end */
 	int direction;	       /* enum agent_direction */
-	uint64_t buffer_bytes; /* all rings together; 0: automatic */
+	int preset;	       /* enum agent_preset; its values are in the fields below */
+	uint64_t buffer_bytes; /* all rings together; 0: see agent_options_buffer() */
+	uint64_t ring_bytes;   /* of each CPU; 0: automatic */
+	uint64_t umem_bytes;   /* of each queue; 0: automatic */
 	bool no_promiscuous;
 	bool force;
 	uint64_t lanes; /* 0: automatic */
@@ -74,6 +78,8 @@ int agent_options_filter(struct agent_options *options, const struct config *con
  * not given. 0: none. */
 uint64_t agent_options_stats(const struct agent_options *options, const struct config *config,
 			     bool is_terminal);
+/* All rings together: what -B says, else --ring-size for each CPU; 0: automatic. */
+uint64_t agent_options_buffer(const struct agent_options *options, unsigned int cpus);
 /* --log-level; where nothing was said, -v means debug and -q warning. */
 enum log_level agent_options_log_level(const struct agent_options *options,
 				       const struct config *config);

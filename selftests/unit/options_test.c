@@ -75,6 +75,9 @@ static void agent_checks(void **state)
 		{ "batch too small", "batch_size: 4095\n", "at least 4KiB" },
 		{ "batch too large", "batch_size: 1025KiB\n", "at most 1MiB" },
 		{ "json is for the command line", "json: yes\n", "on the command line only" },
+		{ "ring too small", "ring_size: 511KiB\nwrite: x\n", "--ring-size is at least" },
+		{ "chunks too few", "umem_size: 4KiB\nwrite: x\n", "--umem-size is at least" },
+		{ "no such preset", "preset: fast\n", "is none of balanced, throughput" },
 		{ "detach is for the command line", "detach: yes\n", "on the command line only" },
 	};
 	struct agent_options options;
@@ -108,8 +111,12 @@ static void agent_defaults(void **state)
 	CHECK_EQ(o.log_level, LOG_LEVEL_INFO);
 	CHECK_STR(o.run_dir, "/run/xcap");
 	CHECK(!o.name && !o.bpffs && !o.read && !o.label && !o.count && !o.lanes);
-	CHECK_EQ(try(&agent_program, "write: x\nbuffer_size: 16\n", &o, error), 0);
+	CHECK_EQ(agent_options_buffer(&o, 4), 0);
+	CHECK_EQ(try(&agent_program, "write: x\nbuffer_size: 16\nring_size: 2MiB\n", &o, error), 0);
 	CHECK_EQ(o.buffer_bytes, 16 * MIB);
+	CHECK_EQ(agent_options_buffer(&o, 4), 16 * MIB);
+	o.buffer_bytes = 0;
+	CHECK_EQ(agent_options_buffer(&o, 4), 8 * MIB);
 	/* What only cleans up or lists needs nothing else. */
 	o = (struct agent_options){ .detach = true, .speed_text = "1" };
 	CHECK_EQ(agent_options_check(&o, error), 0);
@@ -117,6 +124,41 @@ static void agent_defaults(void **state)
 	CHECK_EQ(agent_options_check(&o, error), 0);
 	o.list_interfaces = false;
 	CHECK_EQ(agent_options_check(&o, error), -EINVAL);
+}
+
+static void agent_presets(void **state)
+{
+	static const struct {
+		const char *name, *yaml;
+		int preset;
+		uint64_t ring, umem, batch, timeout_ms, journal;
+	} cases[] = {
+		{ "none", "", AGENT_BALANCED, 0, 0, 64 * KIB, 20, 64 * MIB },
+		{ "balanced", "preset: balanced\n", AGENT_BALANCED, 0, 0, 64 * KIB, 20, 64 * MIB },
+		{ "throughput", "preset: throughput\n", AGENT_THROUGHPUT, 16 * MIB, 32 * MIB,
+		  256 * KIB, 500, 256 * MIB },
+		{ "latency", "preset: latency\n", AGENT_LATENCY, 0, 0, 16 * KIB, 10, 64 * MIB },
+		{ "memory", "preset: memory\n", AGENT_MEMORY, MIB, 2 * MIB, 32 * KIB, 20,
+		  16 * MIB },
+		{ "one of its own", "preset: memory\nring_size: 4MiB\nbatch_timeout: 1s\n",
+		  AGENT_MEMORY, 4 * MIB, 2 * MIB, 32 * KIB, 1000, 16 * MIB },
+		{ "a default of its own", "preset: throughput\nbatch_size: 64KiB\numem_size: 0\n",
+		  AGENT_THROUGHPUT, 16 * MIB, 0, 64 * KIB, 500, 256 * MIB },
+	};
+	char yaml[200], error[256];
+	struct agent_options o;
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		snprintf(yaml, sizeof(yaml), "write: x\n%s", c->yaml);
+		CHECK_EQ(try(&agent_program, yaml, &o, error), 0);
+		CHECK_EQ(o.preset, c->preset);
+		CHECK_EQ(o.ring_bytes, c->ring);
+		CHECK_EQ(o.umem_bytes, c->umem);
+		CHECK_EQ(o.batch_bytes, c->batch);
+		CHECK_EQ(o.batch_timeout_ns, c->timeout_ms * NS_PER_MS);
+		CHECK_EQ(o.journal_bytes, c->journal);
+	}
 }
 
 /* enum and the words of a table are in the same order. */
@@ -297,8 +339,13 @@ static void tables(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(agent_checks), TEST(agent_defaults),	    TEST(words),
-		TEST(speeds),	    TEST(what_follows_from_others), TEST(aggregator_checks),
+		TEST(agent_checks),
+		TEST(agent_defaults),
+		TEST(agent_presets),
+		TEST(words),
+		TEST(speeds),
+		TEST(what_follows_from_others),
+		TEST(aggregator_checks),
 		TEST(tables),
 	};
 
