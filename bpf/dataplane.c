@@ -101,7 +101,10 @@ static int create_maps(struct dataplane *dataplane, const struct dataplane_confi
 		return -errno;
 	bpf_program__set_autoload(skel->progs.xcap_ingress, false);
 	bpf_program__set_autoload(skel->progs.xcap_egress, false);
-	err = xcap_mirror__load(skel);
+	/* The rings' pattern, which is let go at once: at any node. */
+	err = bpf_map__set_numa_node(bpf_map__inner_map(skel->maps.xcap_rings), (__u32)-1);
+	if (!err)
+		err = xcap_mirror__load(skel);
 	if (err)
 		goto out;
 	if (config->want_rings && dataplane->rings.map_fd < 0) {

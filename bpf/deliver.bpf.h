@@ -21,6 +21,7 @@
 struct deliver_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
+	__uint(map_flags, 1 << 2); /* BPF_F_NUMA_NODE, as the rings that are put in */
 };
 
 /* The ring of each CPU; several CPUs may share one. */

@@ -17,6 +17,7 @@
 #define RING_DEFAULT (8 * MIB)
 #define RING_MAX (1 * GIB)
 #define TOTAL_DEFAULT_MAX (128 * MIB)
+#define NODES_MAX 64
 _Static_assert(RING_MIN > XCAP_SNAPLEN_MAX + sizeof(struct xcap_record) + 8, "ring");
 
 static int pin_path(char path[PATH_MAX], const char *dir, int ring)
@@ -37,6 +38,28 @@ uint64_t rings_size(uint64_t total_bytes, unsigned int *count)
 	while (size * 2 <= total / *count && size < RING_MAX)
 		size *= 2;
 	return size;
+}
+
+/* The NUMA node of a CPU; -1, which the kernel takes for the nearest, if it is not known. */
+static int node_of(unsigned int cpu)
+{
+	char path[PATH_MAX];
+
+	for (int node = 0; node < NODES_MAX; node++) {
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/node%d", cpu, node);
+		if (access(path, F_OK) == 0)
+			return node;
+	}
+	return -1;
+}
+
+/* At the node of the CPU that writes it, which takes the interrupts of a card at that node. */
+static int create_ring(unsigned int cpu, uint64_t bytes)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NUMA_NODE,
+		    .numa_node = (__u32)node_of(cpu));
+
+	return bpf_map_create(BPF_MAP_TYPE_RINGBUF, "xcap_ring", 0, 0, (__u32)bytes, &options);
 }
 
 static int read_size(struct rings *rings)
@@ -106,8 +129,7 @@ int rings_create(struct rings *ret, const char *dir, int map_fd, uint64_t total_
 		goto fail;
 	}
 	do {
-		fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "xcap_ring", 0, 0,
-				    (__u32)rings.ring_bytes, NULL);
+		fd = create_ring(rings.count, rings.ring_bytes);
 		if (fd < 0) {
 			err = fd;
 			goto fail;

@@ -40,11 +40,13 @@ static struct packet packet;
 
 static void mirror_load(struct mirror *mirror, const struct xcap_config *config)
 {
+	LIBBPF_OPTS(bpf_map_create_opts, ring, .map_flags = BPF_F_NUMA_NODE);
+
 	mirror->skel = xcap_mirror__open();
 	assert_non_null(mirror->skel);
 	mirror->skel->rodata->xcap_config = *config;
 	assert_int_equal(xcap_mirror__load(mirror->skel), 0);
-	mirror->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, RING_BYTES, NULL);
+	mirror->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, RING_BYTES, &ring);
 	assert_true(mirror->ring_fd >= 0);
 	for (__u32 cpu = 0; cpu < (__u32)libbpf_num_possible_cpus(); cpu++)
 		assert_int_equal(bpf_map_update_elem(bpf_map__fd(mirror->skel->maps.xcap_rings),
