@@ -3,15 +3,20 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/mman.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <xdp/xsk.h>
+
+#define HUGE_PAGE (2 * MIB)
+#define HUGE_PAGE_LOG 21
 
 struct umem {
 	struct xsk_umem *xsk;
 	struct xsk_ring_prod fill;
 	struct xsk_ring_cons completion; /* unused: nothing is sent */
 	uint8_t *memory;
+	bool is_huge;
 	uint64_t *free; /* stack of chunks, by address */
 	uint32_t chunk_count, chunk_len;
 	uint32_t places[UMEM_PLACE_COUNT];
@@ -24,36 +29,53 @@ static void move(struct umem *umem, enum umem_place from, enum umem_place to, ui
 	umem->places[to] += count;
 }
 
-int umem_create(struct umem **ret, uint32_t chunk_count, uint32_t chunk_len)
+/* Memory of that kind, and libxdp's umem on it; or none of both. */
+static int take_memory(struct umem *umem, bool huge)
 {
 	const struct xsk_umem_config config = {
 		/* As long as there are chunks: all of them fit. */
-		.fill_size = chunk_count,
+		.fill_size = umem->chunk_count,
 		.comp_size = XSK_RING_CONS__DEFAULT_NUM_DESCS,
-		.frame_size = chunk_len,
+		.frame_size = umem->chunk_len,
 		.frame_headroom = 0,
 	};
+	size_t size = umem_bytes(umem);
+	int flags = huge ? MAP_HUGETLB | HUGE_PAGE_LOG << MAP_HUGE_SHIFT : 0, err;
+	uint8_t *memory;
+
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1,
+		      0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	/* All of it is taken at once: large pages cost nothing more. A wish. */
+	if (!huge)
+		(void)madvise(memory, size, MADV_HUGEPAGE);
+	err = xsk_umem__create(&umem->xsk, memory, size, &umem->fill, &umem->completion, &config);
+	if (err) {
+		munmap(memory, size);
+		return err;
+	}
+	umem->memory = memory;
+	umem->is_huge = huge;
+	return 0;
+}
+
+int umem_create(struct umem **ret, uint32_t chunk_count, uint32_t chunk_len)
+{
 	struct umem *umem = calloc(1, sizeof(*umem));
-	size_t size = (size_t)chunk_count * chunk_len;
-	int err;
+	int err = -ENOMEM;
 
 	if (!umem)
 		return -ENOMEM;
-	umem->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (umem->memory == MAP_FAILED) {
-		umem->memory = NULL;
-		err = -errno;
-		goto fail;
-	}
 	umem->chunk_count = chunk_count;
 	umem->chunk_len = chunk_len;
 	umem->free = calloc(chunk_count, sizeof(*umem->free));
-	if (!umem->free) {
-		err = -ENOMEM;
+	if (!umem->free)
 		goto fail;
-	}
-	err = xsk_umem__create(&umem->xsk, umem->memory, size, &umem->fill, &umem->completion,
-			       &config);
+	if (umem_bytes(umem) % HUGE_PAGE == 0)
+		err = take_memory(umem, true);
+	if (err)
+		err = take_memory(umem, false);
 	if (err)
 		goto fail;
 	for (uint32_t i = 0; i < chunk_count; i++)
@@ -73,7 +95,7 @@ void umem_destroy(struct umem *umem)
 	if (umem->xsk)
 		(void)xsk_umem__delete(umem->xsk);
 	if (umem->memory)
-		munmap(umem->memory, (size_t)umem->chunk_count * umem->chunk_len);
+		munmap(umem->memory, umem_bytes(umem));
 	free(umem->free);
 	free(umem);
 }
@@ -81,6 +103,16 @@ void umem_destroy(struct umem *umem)
 struct xsk_umem *umem_xsk(const struct umem *umem)
 {
 	return umem->xsk;
+}
+
+bool umem_is_huge(const struct umem *umem)
+{
+	return umem->is_huge;
+}
+
+uint64_t umem_bytes(const struct umem *umem)
+{
+	return (uint64_t)umem->chunk_count * umem->chunk_len;
 }
 
 uint32_t umem_chunk_count(const struct umem *umem)

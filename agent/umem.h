@@ -19,12 +19,14 @@ enum umem_place { UMEM_FREE, UMEM_FILL, UMEM_BORROWED, UMEM_PLACE_COUNT };
 struct umem;
 struct xsk_umem;
 
-/* Powers of two. */
+/* Powers of two. In huge pages where enough of them are free. */
 int umem_create(struct umem **ret, uint32_t chunk_count, uint32_t chunk_len) must_check;
 /* After its socket. */
 void umem_destroy(struct umem *umem);
 /* libxdp's, to make the socket with. */
 struct xsk_umem *umem_xsk(const struct umem *umem);
+bool umem_is_huge(const struct umem *umem);
+uint64_t umem_bytes(const struct umem *umem);
 uint32_t umem_chunk_count(const struct umem *umem);
 /* Bytes of a packet that fit into one chunk. */
 uint32_t umem_room(const struct umem *umem);
