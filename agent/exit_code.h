@@ -14,5 +14,8 @@ static inline int exit_code(int err)
 {
 	if (err == -EPERM || err == -EACCES)
 		return EXIT_NO_PERMISSION;
+	/* What the driver cannot do. */
+	if (err == -EPROTONOSUPPORT)
+		return EXIT_UNAVAILABLE;
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

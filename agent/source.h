@@ -76,21 +76,32 @@ struct dataplane_interface;
 /* map_fd: BPF ring buffer, number ring of them; borrowed. */
 int source_ring_create(struct source **ret, int map_fd, unsigned int number) must_check;
 
+enum source_zero_copy { SOURCE_ZERO_COPY_AUTO, SOURCE_ZERO_COPY_ON, SOURCE_ZERO_COPY_OFF };
+
 struct source_xsk_config {
 	const char *ifname;
 	unsigned int ifindex, queue;
 	int xsk_map_fd;
 	uint64_t memory_bytes; /* of UMEM; 0: 32 MiB */
 	bool generic;	       /* bind in copy mode */
+	enum source_zero_copy zero_copy;
 	uint64_t handed; /* dataplane_queue_handed() before: what earlier sockets should have got */
 };
 /*
- * Registers itself in the map. error: DATAPLANE_ERROR_LEN bytes. Its position is the number of
+ * Registers itself in the map. error: DATAPLANE_ERROR_LEN bytes. -EPROTONOSUPPORT: zero-copy is
+ * asked for, and the driver cannot. Its position is the number of
  * packets ever received on this queue; seek() sets what earlier daemons had, and what was handed
  * beyond that is lost_redirected.
  */
 int source_xsk_create(struct source **ret, const struct source_xsk_config *config,
 		      char *error) must_check;
+
+struct source_xsk_info {
+	bool zero_copy;	 /* the driver writes into the frame memory */
+	bool huge_pages; /* of which that is */
+	uint64_t memory_bytes;
+};
+void source_xsk_info(const struct source *source, struct source_xsk_info *ret);
 
 struct source_pcap_config {
 	const char *path;  /* "-": standard input */

@@ -289,6 +289,17 @@ static int bind_socket(struct source_xsk *xsk, uint16_t flags)
 	return err;
 }
 
+/* Is this way of binding one that was asked for, and that can serve? */
+static bool may_bind(const struct source_xsk *xsk, uint16_t flags)
+{
+	bool large = frame_len_max(&xsk->config) > umem_room(xsk->umem);
+
+	if (flags & XDP_COPY)
+		return xsk->config.zero_copy != SOURCE_ZERO_COPY_ON;
+	return !xsk->config.generic && xsk->config.zero_copy != SOURCE_ZERO_COPY_OFF &&
+	       (flags & COMPAT_XDP_USE_SG || !large);
+}
+
 /* The best that driver and kernel can do; frames of several chunks where they may occur. */
 static int bind_best(struct source_xsk *xsk)
 {
@@ -298,18 +309,49 @@ static int bind_best(struct source_xsk *xsk)
 		XDP_COPY | COMPAT_XDP_USE_SG,
 		XDP_COPY,
 	};
-	bool large = frame_len_max(&xsk->config) > umem_room(xsk->umem);
 	int err = -EOPNOTSUPP;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
-		if ((flags[i] & XDP_ZEROCOPY && xsk->config.generic) ||
-		    (flags[i] == XDP_ZEROCOPY && large))
+		if (!may_bind(xsk, flags[i]))
 			continue;
 		err = bind_socket(xsk, flags[i]);
 		if (!err || err == -EBUSY || err == -EPERM)
 			return err;
 	}
 	return err;
+}
+
+static int bind_or_explain(struct source_xsk *xsk, char *error)
+{
+	const struct source_xsk_config *config = &xsk->config;
+	int err = bind_best(xsk);
+
+	if (!err)
+		return 0;
+	if (config->zero_copy == SOURCE_ZERO_COPY_ON && err != -EBUSY && err != -EPERM)
+		return explain_only(error, -EPROTONOSUPPORT,
+				    "zero-copy AF_XDP is not possible on %s queue %u, %s: use "
+				    "--zero-copy auto",
+				    config->ifname, config->queue,
+				    config->generic ? "whose driver has no XDP"
+						    : "whose driver cannot do it");
+	return explain(error, err, "cannot bind an AF_XDP socket to %s queue %u", config->ifname,
+		       config->queue);
+}
+
+void source_xsk_info(const struct source *source, struct source_xsk_info *ret)
+{
+	const struct source_xsk *xsk = xsk_of(source);
+	struct xdp_options options = {};
+	socklen_t len = sizeof(options);
+
+	if (getsockopt(source->poll_fd, SOL_XDP, XDP_OPTIONS, &options, &len))
+		options.flags = 0;
+	*ret = (struct source_xsk_info){
+		.zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY,
+		.huge_pages = umem_is_huge(xsk->umem),
+		.memory_bytes = umem_bytes(xsk->umem),
+	};
 }
 
 int source_xsk_create(struct source **ret, const struct source_xsk_config *config, char *error)
@@ -331,12 +373,9 @@ int source_xsk_create(struct source **ret, const struct source_xsk_config *confi
 			config->queue);
 		goto fail;
 	}
-	err = bind_best(xsk);
-	if (err) {
-		explain(error, err, "cannot bind an AF_XDP socket to %s queue %u", config->ifname,
-			config->queue);
+	err = bind_or_explain(xsk, error);
+	if (err)
 		goto fail;
-	}
 	umem_refill(xsk->umem);
 	fd = xsk_socket__fd(xsk->socket);
 	xsk->source.poll_fd = fd;
