@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -528,12 +527,11 @@ static void *lane_thread(void *argument)
 
 	snprintf(name, sizeof(name), "xcapd-lane%u", lane->config.number % 1000);
 	pthread_setname_np(pthread_self(), name);
-	if (lane->config.cpu >= 0) {
-		cpu_set_t set;
-
-		CPU_ZERO(&set);
-		CPU_SET((unsigned int)lane->config.cpu, &set);
-		(void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	if (CPU_COUNT(&lane->config.cpus)) {
+		err = pthread_setaffinity_np(pthread_self(), sizeof(lane->config.cpus),
+					     &lane->config.cpus);
+		if (err)
+			log_warning(-err, "lane %u runs on any CPU", lane->config.number);
 	}
 	/* Of this thread alone (setpriority(2), "C library/kernel differences"); a wish. */
 	(void)setpriority(PRIO_PROCESS, 0, LANE_NICE);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "agent/interface_table.h"
@@ -28,7 +29,7 @@ struct lane_shared {
 
 struct lane_config {
 	unsigned int number;
-	int cpu;		 /* to pin to; -1: anywhere */
+	cpu_set_t cpus;		 /* to run on; empty: anywhere */
 	struct source **sources; /* the lane's from here on, the array too */
 	unsigned int source_count;
 	struct memory_journal *journal;	 /* the lane's from here on */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Makes the sources of the agent and deals them out to lanes. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/machine.h"
 #include "common/log.h"
 
 #define QUEUES_PER_LANE 4
@@ -15,72 +17,125 @@
 #define UMEM_BYTES (32 * MIB)
 #define UMEM_BYTES_MIN (8 * MIB)
 
+struct source_item {
+	struct source *source;
+	int cpu;  /* that its packets arrive on; -1: not known */
+	int node; /* NUMA node they arrive at; -1: not known, or all the same */
+};
+
 /* Sources of all lanes, before they are dealt out. */
 struct source_list {
-	struct source **items;
+	struct source_item *items;
 	unsigned int count;
 };
 
-static int add_source(struct source_list *list, struct source *source)
+static int add_source(struct source_list *list, struct source *source, int cpu, int node)
 {
-	struct source **items = realloc(list->items, (list->count + 1) * sizeof(*items));
+	struct source_item *items = realloc(list->items, (list->count + 1) * sizeof(*items));
 
 	if (!items) {
 		source->ops->destroy(source);
 		return -ENOMEM;
 	}
 	list->items = items;
-	items[list->count++] = source;
+	items[list->count++] = (struct source_item){ .source = source, .cpu = cpu, .node = node };
 	return 0;
+}
+
+static int make_xsk(struct source **ret, const struct agent *agent,
+		    const struct agent_interface *interface, unsigned int queue)
+{
+	const struct agent_options *options = agent->options;
+	unsigned int queues = dataplane_queue_count(interface->attached);
+	struct source_xsk_config config = {
+		.ifname = interface->name,
+		.ifindex = interface->ifindex,
+		.queue = queue,
+		.xsk_map_fd = dataplane_xsk_map_fd(interface->attached),
+		.memory_bytes = options->umem_bytes ?: MAX(UMEM_BYTES / queues, UMEM_BYTES_MIN),
+		.generic = interface->is_generic,
+		.zero_copy = (enum source_zero_copy)options->zero_copy,
+		.handed = dataplane_queue_handed(interface->attached, queue),
+	};
+	char error[DATAPLANE_ERROR_LEN];
+	int err;
+
+	err = source_xsk_create(ret, &config, error);
+	return err ? log_error(0, "%s", error), err : 0;
+}
+
+/* What the machine gave for the queues' sockets, the last ones of the list. */
+static void tell_memory(const struct source_list *list, const struct agent_interface *interface)
+{
+	unsigned int queues = dataplane_queue_count(interface->attached), zero_copy = 0, huge = 0;
+	struct source_xsk_info info = {};
+
+	for (unsigned int i = list->count - queues; i < list->count; i++) {
+		source_xsk_info(list->items[i].source, &info);
+		zero_copy += info.zero_copy;
+		huge += info.huge_pages;
+	}
+	log_debug("%s: %u queues, %u of them zero-copy, %u in huge pages (vm.nr_hugepages reserves "
+		  "some), %llu KiB of frame memory each",
+		  interface->name, queues, zero_copy, huge,
+		  (unsigned long long)(info.memory_bytes / KIB));
 }
 
 static int make_xsks(struct agent *agent, struct source_list *list)
 {
-	char error[DATAPLANE_ERROR_LEN];
 	const struct agent_interface *interfaces;
 	struct source *source;
 	unsigned int count;
-	int err;
+	int err = 0;
+
+	interfaces = interfaces_list(agent->interfaces, &count);
+	for (unsigned int i = 0; i < count && !err; i++) {
+		const struct agent_interface *at = &interfaces[i];
+		unsigned int queues = at->attached ? dataplane_queue_count(at->attached) : 0;
+		int node = machine_numa_node("", at->name, at->ifindex);
+
+		machine_prefer_node(node);
+		for (unsigned int queue = 0; queue < queues && !err; queue++) {
+			err = make_xsk(&source, agent, at, queue);
+			if (!err)
+				err = add_source(
+					list, source,
+					machine_queue_cpu("", at->name, at->ifindex, queue), node);
+		}
+		machine_prefer_node(-1);
+		if (!err && at->attached)
+			tell_memory(list, at);
+	}
+	return err;
+}
+
+/* Where all interfaces are; -1 if they are at several nodes. */
+static int common_node(const struct agent *agent)
+{
+	const struct agent_interface *interfaces;
+	int node = -1, other;
+	unsigned int count;
 
 	interfaces = interfaces_list(agent->interfaces, &count);
 	for (unsigned int i = 0; i < count; i++) {
-		const struct agent_interface *interface = &interfaces[i];
-		unsigned int queues =
-			interface->attached ? dataplane_queue_count(interface->attached) : 0;
-
-		for (unsigned int queue = 0; queue < queues; queue++) {
-			struct source_xsk_config config = {
-				.ifname = interface->name,
-				.ifindex = interface->ifindex,
-				.queue = queue,
-				.xsk_map_fd = dataplane_xsk_map_fd(interface->attached),
-				.memory_bytes = agent->options->umem_bytes
-							?: MAX(UMEM_BYTES / queues, UMEM_BYTES_MIN),
-				.generic = interface->is_generic,
-				.handed = dataplane_queue_handed(interface->attached, queue),
-			};
-
-			err = source_xsk_create(&source, &config, error);
-			if (err)
-				return log_error(0, "%s", error), err;
-			err = add_source(list, source);
-			if (err)
-				return err;
-		}
+		other = machine_numa_node("", interfaces[i].name, interfaces[i].ifindex);
+		if (i && other != node)
+			return -1;
+		node = other;
 	}
-	return 0;
+	return node;
 }
 
 static int make_rings(struct agent *agent, struct source_list *list)
 {
+	int err, node = common_node(agent);
 	struct source *source;
-	int err;
 
 	for (unsigned int cpu = 0; cpu < dataplane_ring_count(agent->dataplane); cpu++) {
 		err = source_ring_create(&source, dataplane_ring_fd(agent->dataplane, cpu), cpu);
 		if (err)
 			return log_error(err, "cannot map the ring buffer of CPU %u", cpu);
-		err = add_source(list, source);
+		err = add_source(list, source, -1, node);
 		if (err)
 			return err;
 	}
@@ -105,7 +160,7 @@ static int make_replay(struct agent *agent, struct source_list *list)
 	err = source_pcap_create(&source, &config);
 	if (err)
 		return log_error(err, "cannot read %s", options->read);
-	return add_source(list, source);
+	return add_source(list, source, -1, -1);
 }
 
 static int open_journal(struct agent *agent, unsigned int number, unsigned int lanes,
@@ -161,13 +216,74 @@ static bool has_leftover(const struct agent *agent, unsigned int number)
 	return access(path, F_OK) == 0;
 }
 
+/* The CPUs of --cpus in their order, and how many; a negative errno, logged. */
+static int asked_cpus(unsigned int ret[MACHINE_CPUS_MAX], const struct config_list *list,
+		      const cpu_set_t *allowed)
+{
+	unsigned int item[MACHINE_CPUS_MAX];
+	int count = 0, n;
+
+	for (size_t i = 0; i < list->count; i++) {
+		n = machine_cpu_list(item, list->items[i]);
+		for (int k = 0; k < n; k++) {
+			if (!CPU_ISSET(item[k], allowed))
+				return log_error(0,
+						 "--cpus: there is no CPU %u, or xcapd may not "
+						 "run on it (see taskset(1))",
+						 item[k]),
+				       -EINVAL;
+			if (count < MACHINE_CPUS_MAX)
+				ret[count++] = item[k];
+		}
+	}
+	return count;
+}
+
+/* Tap: the CPUs that take the interrupts of the lane's queues. */
+static void interrupt_cpus(cpu_set_t *ret, const struct source_list *list, unsigned int number,
+			   unsigned int lanes, const cpu_set_t *allowed)
+{
+	for (unsigned int i = number; i < list->count; i += lanes) {
+		int cpu = list->items[i].cpu;
+
+		if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET((unsigned int)cpu, allowed))
+			CPU_SET((unsigned int)cpu, ret);
+	}
+}
+
+/* Where each lane runs. What is asked for is dealt out like the sources. */
+static int choose_cpus(cpu_set_t sets[AGENT_LANES_MAX], const struct agent *agent,
+		       const struct source_list *list, unsigned int lanes)
+{
+	unsigned int cpus[MACHINE_CPUS_MAX];
+	cpu_set_t allowed, all;
+	int count;
+
+	memset(sets, 0, AGENT_LANES_MAX * sizeof(*sets));
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return log_error(-errno, "cannot ask which CPUs there are");
+	count = asked_cpus(cpus, &agent->options->cpus, &allowed);
+	if (count < 0)
+		return count;
+	for (unsigned int i = 0; count && i < MAX(lanes, (unsigned int)count); i++)
+		CPU_SET(cpus[i % (unsigned int)count], &sets[i % lanes]);
+	if (count)
+		return 0;
+	CPU_ZERO(&all);
+	interrupt_cpus(&all, list, 0, 1, &allowed);
+	/* Lanes that share a CPU while others are free would be slower than the scheduler. */
+	for (unsigned int i = 0; i < lanes && CPU_COUNT(&all) >= (int)lanes; i++)
+		interrupt_cpus(&sets[i], list, i, lanes, &allowed);
+	return 0;
+}
+
 static int make_lane(struct agent *agent, const struct source_list *list, unsigned int number,
-		     unsigned int lanes, unsigned int journals)
+		     unsigned int lanes, unsigned int journals, const cpu_set_t *cpus)
 {
 	const struct agent_options *options = agent->options;
 	struct lane_config config = {
 		.number = number,
-		.cpu = -1,
+		.cpus = *cpus,
 		.servers = agent->servers.count ? &agent->servers : NULL,
 		.tls = agent->tls,
 		.reconnect_max_ns = options->reconnect_max_ns,
@@ -182,8 +298,10 @@ static int make_lane(struct agent *agent, const struct source_list *list, unsign
 	if (!config.sources)
 		return -ENOMEM;
 	for (unsigned int i = number; number < lanes && i < list->count; i += lanes)
-		config.sources[config.source_count++] = list->items[i];
+		config.sources[config.source_count++] = list->items[i].source;
+	machine_prefer_node(config.source_count ? list->items[number].node : -1);
 	err = open_journal(agent, number, journals, &config.journal);
+	machine_prefer_node(-1);
 	if (!err) {
 		err = lane_create(&agent->lanes[number], &config);
 		if (err)
@@ -204,6 +322,7 @@ int agent_make_lanes(struct agent *agent)
 	const struct agent_options *options = agent->options;
 	struct source_list list = {};
 	unsigned int lanes, journals, made = 0;
+	cpu_set_t cpus[AGENT_LANES_MAX];
 	int err;
 
 	err = options->read		   ? make_replay(agent, &list)
@@ -213,15 +332,17 @@ int agent_make_lanes(struct agent *agent)
 		: options->mode == AGENT_TAP ? (list.count + QUEUES_PER_LANE - 1) / QUEUES_PER_LANE
 					     : 1;
 	lanes = MIN(MAX(lanes, 1), MIN(MAX(list.count, 1), AGENT_LANES_MAX));
+	if (!err)
+		err = choose_cpus(cpus, agent, &list, lanes);
 	/* A daemon with more lanes left more journals: what is in them is shipped, too. */
 	for (journals = lanes; journals < AGENT_LANES_MAX && has_leftover(agent, journals);)
 		journals++;
 	for (; made < journals && !err; made++)
-		err = make_lane(agent, &list, made, lanes, journals);
+		err = make_lane(agent, &list, made, lanes, journals, &cpus[made]);
 	for (unsigned int i = 0; i < list.count && err; i++) {
 		/* Lanes own theirs, also the one that failed. */
 		if (i % lanes >= made)
-			list.items[i]->ops->destroy(list.items[i]);
+			list.items[i].source->ops->destroy(list.items[i].source);
 	}
 	free(list.items);
 	return err;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/machine.h"
 #include "agent/selection.h"
 #include "bpf/filter.h"
 #include "common/pcapng.h"
@@ -22,6 +23,7 @@
 
 static const char *const modes[] = { "mirror", "tap", "pcap", NULL };
 static const char *const xdp_modes[] = { "auto", "generic", NULL };
+static const char *const zero_copies[] = { "auto", "on", "off", NULL };
 static const char *const directions[] = { "in", "out", "inout", NULL };
 static const char *const when_full[] = { "drop-oldest", "drop-newest", NULL };
 static const char *const stamps[] = { "recorded", "now", NULL };
@@ -60,6 +62,13 @@ static const struct config_option options[] = {
 	  .choices = xdp_modes,
 	  .fallback = "auto",
 	  .help = "tap: auto is native XDP where the driver can, else generic" },
+	{ .name = "zero-copy",
+	  .type = CONFIG_CHOICE,
+	  AT(zero_copy),
+	  .metavar = "WHEN",
+	  .choices = zero_copies,
+	  .fallback = "auto",
+	  .help = "tap: let the driver write into our memory; auto is where it can" },
 	{ .name = "snapshot-length",
 	  .letter = 's',
 	  .type = CONFIG_COUNT,
@@ -136,6 +145,12 @@ static const struct config_option options[] = {
 	  .fallback = "0",
 	  .max = 64,
 	  .help = "capture threads; 0: one for each four queues" },
+	{ .name = "cpus",
+	  .type = CONFIG_LIST,
+	  AT(cpus),
+	  .metavar = "LIST",
+	  .help = "CPUs that capture threads run on, such as 0,4-7 (default: in tap mode those of "
+		  "the queues' interrupts, else any)" },
 	{ .name = "force",
 	  .type = CONFIG_FLAG,
 	  AT(force),
@@ -369,6 +384,20 @@ static int check_interfaces(const struct config_list *interfaces, char error[256
 	return 0;
 }
 
+static int check_cpus(const struct config_list *list, char error[256])
+{
+	unsigned int cpus[MACHINE_CPUS_MAX];
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (machine_cpu_list(cpus, list->items[i]) < 0)
+			return refuse(error,
+				      "--cpus takes numbers and ranges of CPUs below %d, such as "
+				      "0,4-7, not \"%.64s\"",
+				      MACHINE_CPUS_MAX, list->items[i]);
+	}
+	return 0;
+}
+
 static int check_live(const struct agent_options *o, char error[256])
 {
 	if (o->mode == AGENT_PCAP)
@@ -381,6 +410,11 @@ static int check_live(const struct agent_options *o, char error[256])
 			return refuse(error, "-i any with --mode tap would take all packets away "
 					     "from this host: name the interfaces");
 	}
+	if (o->zero_copy == AGENT_ZERO_COPY_ON && o->mode != AGENT_TAP)
+		return refuse(error, "--zero-copy on is for --mode tap");
+	if (o->zero_copy == AGENT_ZERO_COPY_ON && o->xdp_mode == AGENT_XDP_GENERIC)
+		return refuse(error, "--zero-copy on takes XDP in the driver: not --xdp-mode "
+				     "generic");
 	if (o->stamp == AGENT_STAMP_NOW)
 		return refuse(error, "--stamp now is for packets that are read: give -r FILE");
 	if (strcmp(o->speed_text, "1") != 0)
@@ -437,7 +471,9 @@ int agent_options_check(const struct agent_options *o, char error[256])
 		return refuse(error, "--ring-size is at least 512KiB, or 0");
 	if (o->umem_bytes && o->umem_bytes < UMEM_MIN)
 		return refuse(error, "--umem-size is at least 1MiB, or 0");
-	err = o->read ? check_replay(o, error) : check_live(o, error);
+	err = check_cpus(&o->cpus, error);
+	if (!err)
+		err = o->read ? check_replay(o, error) : check_live(o, error);
 	return err ? err : check_output(o, error);
 }
 

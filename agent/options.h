@@ -10,6 +10,7 @@
 /* In the order of the choices in the table. */
 enum agent_mode { AGENT_MIRROR, AGENT_TAP, AGENT_PCAP };
 enum agent_xdp_mode { AGENT_XDP_AUTO, AGENT_XDP_GENERIC };
+enum agent_zero_copy { AGENT_ZERO_COPY_AUTO, AGENT_ZERO_COPY_ON, AGENT_ZERO_COPY_OFF };
 enum agent_direction { AGENT_IN, AGENT_OUT, AGENT_INOUT };
 enum agent_when_full { AGENT_DROP_OLDEST, AGENT_DROP_NEWEST };
 enum agent_preset { AGENT_BALANCED, AGENT_THROUGHPUT, AGENT_LATENCY, AGENT_MEMORY };
@@ -20,6 +21,7 @@ struct agent_options {
 	struct config_list interfaces; /* empty: that of the default route */
 	int mode;		       /* enum agent_mode */
 	int xdp_mode;		       /* enum agent_xdp_mode */
+	int zero_copy;		       /* enum agent_zero_copy */
 	uint64_t snaplen;
 	const char *filter;    /* pcap-filter(7); NULL: everything */
 	uint64_t count;	       /* 0: no end */
@@ -30,7 +32,8 @@ struct agent_options {
 	uint64_t umem_bytes;   /* of each queue; 0: automatic */
 	bool no_promiscuous;
 	bool force;
-	uint64_t lanes; /* 0: automatic */
+	uint64_t lanes;		 /* 0: automatic */
+	struct config_list cpus; /* for machine_cpu_list(); empty: automatic */
 	bool list_interfaces, json;
 
 	/* replay */

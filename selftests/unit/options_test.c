@@ -77,6 +77,13 @@ static void agent_checks(void **state)
 		{ "json is for the command line", "json: yes\n", "on the command line only" },
 		{ "ring too small", "ring_size: 511KiB\nwrite: x\n", "--ring-size is at least" },
 		{ "chunks too few", "umem_size: 4KiB\nwrite: x\n", "--umem-size is at least" },
+		{ "CPUs", "write: x\ncpus: [0, 4-7]\n", "" },
+		{ "not CPUs", "write: x\ncpus: 0,a\n", "--cpus takes numbers and ranges" },
+		{ "CPUs backwards", "write: x\ncpus: 7-4\n", "not \"7-4\"" },
+		{ "zero-copy", "mode: tap\nzero_copy: on\nwrite: x\n", "" },
+		{ "zero-copy of a mirror", "zero_copy: on\nwrite: x\n", "is for --mode tap" },
+		{ "zero-copy, generic", "mode: tap\nxdp_mode: generic\nzero_copy: on\nwrite: x\n",
+		  "not --xdp-mode generic" },
 		{ "no such preset", "preset: fast\n", "is none of balanced, throughput" },
 		{ "detach is for the command line", "detach: yes\n", "on the command line only" },
 	};
