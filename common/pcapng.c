@@ -195,7 +195,7 @@ void pcapng_packet(struct buf *out, const struct pcapng_packet *packet)
 		buf_commit(out, pcapng_put_packet(at, room, packet, NULL));
 }
 
-void pcapng_statistics(struct buf *out, const struct pcapng_statistics *statistics)
+size_t pcapng_put_statistics(uint8_t *out, size_t room, const struct pcapng_statistics *statistics)
 {
 	const struct {
 		uint16_t code;
@@ -207,10 +207,12 @@ void pcapng_statistics(struct buf *out, const struct pcapng_statistics *statisti
 		{ ISB_OSDROP, statistics->os_dropped },
 		{ ISB_USRDELIV, statistics->delivered },
 	};
-	uint8_t *begin = buf_reserve(out, 28 + 12 * (2 + ARRAY_SIZE(counts))), *at = begin;
+	uint8_t *at = out;
+	size_t len;
 
-	if (!at)
-		return;
+	_Static_assert(28 + 12 * (2 + ARRAY_SIZE(counts)) <= PCAPNG_STATISTICS_MAX, "its length");
+	if (room < PCAPNG_STATISTICS_MAX)
+		return 0;
 	at = put_u32(at, BLOCK_ISB);
 	at = put_u32(at + 4, statistics->interface);
 	at = put_time(at, statistics->time_ns);
@@ -222,9 +224,18 @@ void pcapng_statistics(struct buf *out, const struct pcapng_statistics *statisti
 		if (counts[i].value != PCAPNG_UNKNOWN)
 			at = put_u64(put_option(at, counts[i].code, 8), counts[i].value);
 	at = put_option(at, OPT_END, 0);
-	put_u32(begin + 4, (uint32_t)(at + 4 - begin));
-	at = put_u32(at, (uint32_t)(at + 4 - begin));
-	buf_commit(out, (size_t)(at - begin));
+	len = (size_t)(at + 4 - out);
+	put_u32(out + 4, (uint32_t)len);
+	put_u32(at, (uint32_t)len);
+	return len;
+}
+
+void pcapng_statistics(struct buf *out, const struct pcapng_statistics *statistics)
+{
+	uint8_t *at = buf_reserve(out, PCAPNG_STATISTICS_MAX);
+
+	if (at)
+		buf_commit(out, pcapng_put_statistics(at, PCAPNG_STATISTICS_MAX, statistics));
 }
 
 void pcap_header(struct buf *out, uint16_t link_type, uint32_t snaplen)

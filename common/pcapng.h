@@ -55,9 +55,12 @@ struct pcapng_packet {
 
 struct pcapng_statistics { /* Interface Statistics Block */
 	uint32_t interface;
-	uint64_t time_ns, start_ns, end_ns;
-	uint64_t received, dropped, filter_accepted, os_dropped, delivered; /* or PCAPNG_UNKNOWN */
+	uint64_t time_ns;
+	uint64_t start_ns, end_ns; /* isb_starttime, isb_endtime; 0 if there is none */
+	/* isb_ifrecv, isb_ifdrop, isb_filteraccept, isb_osdrop, isb_usrdeliv; or PCAPNG_UNKNOWN */
+	uint64_t received, dropped, filter_accepted, os_dropped, delivered;
 };
+#define PCAPNG_STATISTICS_MAX 112
 
 /* Bytes that pcapng_put_packet() writes for this packet. */
 size_t pcapng_packet_len(const struct pcapng_packet *packet);
@@ -69,6 +72,8 @@ size_t pcapng_packet_len(const struct pcapng_packet *packet);
 size_t pcapng_put_packet(uint8_t *out, size_t room, const struct pcapng_packet *packet,
 			 uint8_t **data_at);
 size_t pcapng_put_interface(uint8_t *out, size_t room, const struct pcapng_interface *interface);
+/* At most PCAPNG_STATISTICS_MAX bytes. */
+size_t pcapng_put_statistics(uint8_t *out, size_t room, const struct pcapng_statistics *statistics);
 void pcapng_section(struct buf *out, const char *application, const char *os, const char *hardware);
 void pcapng_interface(struct buf *out, const struct pcapng_interface *interface);
 void pcapng_packet(struct buf *out, const struct pcapng_packet *packet);
@@ -83,13 +88,19 @@ void pcap_packet(struct buf *out, const struct pcapng_packet *packet);
  * takes PCAP too: one interface without a name. A time that 64 bits of nanoseconds do not hold is
  * the nearest that they do; a Simple Packet Block has no time: 0.
  */
-enum pcapng_item { PCAPNG_ITEM_NONE, PCAPNG_ITEM_INTERFACE, PCAPNG_ITEM_PACKET };
+enum pcapng_item {
+	PCAPNG_ITEM_NONE,
+	PCAPNG_ITEM_INTERFACE,
+	PCAPNG_ITEM_PACKET,
+	PCAPNG_ITEM_STATISTICS, /* see pcapng_decoder_statistics() */
+};
 
 struct pcapng_decoder;
 
 enum pcapng_source {
-	PCAPNG_FROM_FILE,  /* begins with a section header or PCAP's file header */
-	PCAPNG_FROM_FRAME, /* begins with IDBs: native order, no section header, packets as EPBs */
+	PCAPNG_FROM_FILE, /* begins with a section header or PCAP's file header */
+	/* begins with IDBs: native order, no section header, packets as EPBs */
+	PCAPNG_FROM_FRAME,
 };
 
 int pcapng_decoder_create(struct pcapng_decoder **ret, enum pcapng_source source) must_check;
@@ -118,5 +129,8 @@ bool pcapng_skim(const uint8_t *block, uint64_t *time_ns);
 const struct pcapng_interface *pcapng_decoder_interface(const struct pcapng_decoder *decoder,
 							uint32_t id);
 uint32_t pcapng_decoder_interface_count(const struct pcapng_decoder *decoder);
+/* The Interface Statistics Block that pcapng_decode() was last given; one that makes no sense is
+ * skipped by it. */
+const struct pcapng_statistics *pcapng_decoder_statistics(const struct pcapng_decoder *decoder);
 /* What was wrong, in words, after an error. */
 const char *pcapng_decoder_error(const struct pcapng_decoder *decoder);

@@ -33,6 +33,7 @@ struct pcapng_decoder {
 	size_t record_len;
 	uint64_t fraction_ns;
 	enum lengths lengths;
+	struct pcapng_statistics statistics;
 	const char *error;
 };
 
@@ -76,6 +77,11 @@ const struct pcapng_interface *pcapng_decoder_interface(const struct pcapng_deco
 uint32_t pcapng_decoder_interface_count(const struct pcapng_decoder *decoder)
 {
 	return decoder->count;
+}
+
+const struct pcapng_statistics *pcapng_decoder_statistics(const struct pcapng_decoder *decoder)
+{
+	return &decoder->statistics;
 }
 
 const char *pcapng_decoder_error(const struct pcapng_decoder *decoder)
@@ -413,6 +419,59 @@ static ssize_t decode_simple_packet(struct pcapng_decoder *decoder, const uint8_
 	return len;
 }
 
+static uint64_t statistics_time(const struct interface *interface, const uint8_t *at,
+				bool big_endian)
+{
+	return interface_time(interface, (uint64_t)get_u32(at, big_endian) << 32 |
+						 get_u32(at + 4, big_endian));
+}
+
+/* Nothing hangs on it: what makes no sense is skipped. */
+static bool decode_statistics(struct pcapng_decoder *decoder, const uint8_t *block, uint32_t len)
+{
+	struct pcapng_statistics statistics = {
+		.received = PCAPNG_UNKNOWN,
+		.dropped = PCAPNG_UNKNOWN,
+		.filter_accepted = PCAPNG_UNKNOWN,
+		.os_dropped = PCAPNG_UNKNOWN,
+		.delivered = PCAPNG_UNKNOWN,
+	};
+	uint64_t *const counts[] = {
+		[ISB_IFRECV] = &statistics.received,
+		[ISB_IFDROP] = &statistics.dropped,
+		[ISB_FILTERACCEPT] = &statistics.filter_accepted,
+		[ISB_OSDROP] = &statistics.os_dropped,
+		[ISB_USRDELIV] = &statistics.delivered,
+	};
+	bool big_endian = decoder->big_endian;
+	struct options options = { .at = block + 20, .big_endian = big_endian };
+	const struct interface *interface;
+	uint32_t id;
+	int n;
+
+	if (len < 24)
+		return false;
+	id = get_u32(block + 8, big_endian);
+	if (id >= decoder->count - decoder->section)
+		return false;
+	statistics.interface = decoder->section + id;
+	interface = decoder->interfaces[statistics.interface];
+	statistics.time_ns = statistics_time(interface, block + 12, big_endian);
+	options.left = len - 24;
+	while ((n = options_next(&options)) > 0) {
+		if (options.len != 8)
+			continue;
+		if (options.code == ISB_STARTTIME)
+			statistics.start_ns = statistics_time(interface, options.value, big_endian);
+		else if (options.code == ISB_ENDTIME)
+			statistics.end_ns = statistics_time(interface, options.value, big_endian);
+		else if (options.code < ARRAY_SIZE(counts) && counts[options.code])
+			*counts[options.code] = get_u64(options.value, big_endian);
+	}
+	decoder->statistics = statistics;
+	return n == 0;
+}
+
 static ssize_t decode_section(struct pcapng_decoder *decoder, const uint8_t *block, size_t len)
 {
 	uint32_t magic = get_u32(block + 8, false), block_len;
@@ -463,6 +522,11 @@ static ssize_t decode_block(struct pcapng_decoder *decoder, const uint8_t *block
 		n = decode_interface(decoder, block, len);
 		*item = n > 0 ? PCAPNG_ITEM_INTERFACE : PCAPNG_ITEM_NONE;
 		return n;
+	}
+	if (type == BLOCK_ISB) {
+		if (decode_statistics(decoder, block, len))
+			*item = PCAPNG_ITEM_STATISTICS;
+		return len;
 	}
 	if (type == BLOCK_EPB)
 		n = decode_packet(decoder, block, len, false, packet);

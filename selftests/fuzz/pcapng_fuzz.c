@@ -62,6 +62,35 @@ static void round_trip(struct pcapng_decoder *decoder, const struct pcapng_inter
 	buf_release(&frame);
 }
 
+/* Of a frame's only interface. */
+static void round_trip_statistics(struct pcapng_decoder *decoder,
+				  const struct pcapng_statistics *statistics)
+{
+	const struct pcapng_interface interface = { .link_type = 1 };
+	struct pcapng_statistics in = *statistics, out;
+	struct pcapng_packet packet;
+	struct buf frame = {};
+	enum pcapng_item item;
+	size_t first;
+	ssize_t n;
+
+	in.interface = 0;
+	pcapng_interface(&frame, &interface);
+	first = frame.len;
+	pcapng_statistics(&frame, &in);
+	pcapng_decoder_reset(decoder, PCAPNG_FROM_FRAME);
+	n = pcapng_decode(decoder, frame.data, frame.len, &item, &packet);
+	assert(n == (ssize_t)first);
+	n = pcapng_decode(decoder, frame.data + first, frame.len - first, &item, &packet);
+	assert(n == (ssize_t)(frame.len - first) && item == PCAPNG_ITEM_STATISTICS);
+	out = *pcapng_decoder_statistics(decoder);
+	assert(in.time_ns == out.time_ns && in.start_ns == out.start_ns &&
+	       in.end_ns == out.end_ns && in.received == out.received &&
+	       in.dropped == out.dropped && in.filter_accepted == out.filter_accepted &&
+	       in.os_dropped == out.os_dropped && in.delivered == out.delivered);
+	buf_release(&frame);
+}
+
 static void decode(struct pcapng_decoder *decoder, struct pcapng_decoder *other,
 		   enum pcapng_source source, const uint8_t *data, size_t len)
 {
@@ -89,6 +118,10 @@ static void decode(struct pcapng_decoder *decoder, struct pcapng_decoder *other,
 			interface = pcapng_decoder_interface(decoder, packet.interface);
 			assert(interface);
 			round_trip(other, interface, &packet);
+		} else if (item == PCAPNG_ITEM_STATISTICS) {
+			assert(pcapng_decoder_interface(
+				decoder, pcapng_decoder_statistics(decoder)->interface));
+			round_trip_statistics(other, pcapng_decoder_statistics(decoder));
 		}
 		data += n;
 		len -= (size_t)n;

@@ -365,6 +365,74 @@ static void vectors(void **state)
 	buf_release(&out);
 }
 
+static void put_count(struct writer *w, uint16_t code, uint64_t value)
+{
+	put16(w, code);
+	put16(w, 8);
+	put64(w, value);
+}
+
+/* By both byte orders and with the interface's own resolution; what is odd is skipped. */
+static void statistics(void **state)
+{
+	struct pcapng_decoder *decoder = decoder_new(PCAPNG_FROM_FILE);
+	const struct pcapng_statistics *read;
+	struct pcapng_packet packet;
+	size_t at;
+
+	(void)state;
+	for (int big_endian = 0; big_endian < 2; big_endian++) {
+		struct writer w = { .big_endian = big_endian };
+
+		put_section(&w, 1);
+		put_idb(&w, 0, 6, 0);
+		begin(&w, 5); /* of an interface that is not there */
+		put32(&w, 1);
+		put_time(&w, 7);
+		end(&w);
+		begin(&w, 5); /* too short */
+		put32(&w, 0);
+		end(&w);
+		begin(&w, 5); /* an option beyond its end */
+		put32(&w, 0);
+		put_time(&w, 7);
+		put16(&w, 4);
+		put16(&w, 80);
+		end(&w);
+		begin(&w, 5);
+		put32(&w, 0);
+		put_time(&w, 7);
+		put16(&w, 2);
+		put16(&w, 8);
+		put_time(&w, 3);
+		put_count(&w, 4, 11);
+		put_count(&w, 5, 1ull << 40);
+		put_count(&w, 7, 13);
+		put_count(&w, 99, 14);
+		put16(&w, 8); /* of another length */
+		put16(&w, 4);
+		put32(&w, 15);
+		end(&w);
+		pcapng_decoder_reset(decoder, PCAPNG_FROM_FILE);
+		at = 0;
+		CHECK_EQ(next_item(decoder, &w.out, &at, &packet), PCAPNG_ITEM_INTERFACE);
+		CHECK_EQ(next_item(decoder, &w.out, &at, &packet), PCAPNG_ITEM_STATISTICS);
+		CHECK_EQ(at, w.out.len);
+		read = pcapng_decoder_statistics(decoder);
+		CHECK_EQ(read->interface, 0);
+		CHECK_EQ(read->time_ns, 7000);
+		CHECK_EQ(read->start_ns, 3000);
+		CHECK_EQ(read->end_ns, 0);
+		CHECK_EQ(read->received, 11);
+		CHECK_EQ(read->dropped, 1ull << 40);
+		CHECK_EQ(read->filter_accepted, PCAPNG_UNKNOWN);
+		CHECK_EQ(read->os_dropped, 13);
+		CHECK_EQ(read->delivered, PCAPNG_UNKNOWN);
+		buf_release(&w.out);
+	}
+	pcapng_decoder_destroy(decoder);
+}
+
 static void resolutions(void **state)
 {
 	static const struct {
@@ -696,7 +764,7 @@ int main(void)
 		TEST(vectors),		 TEST(resolutions),
 		TEST(sections),		 TEST(pcap_files),
 		TEST(refused),		 TEST(a_frame_is_less_than_a_file),
-		TEST(odd_options),
+		TEST(odd_options),	 TEST(statistics),
 	};
 
 	return cmocka_run_group_tests_name("pcapng", tests, NULL, NULL);
