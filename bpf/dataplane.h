@@ -101,6 +101,13 @@ int dataplane_counts(const struct dataplane_interface *interface,
 /* Of all interfaces that were detached while the instance goes on, also by daemons before. */
 int dataplane_gone_counts(const struct dataplane *dataplane, struct xcap_count *counts) must_check;
 
+/* What the device lost since the capture of it began, also by daemons before this one. */
+int dataplane_nic(const struct dataplane_interface *interface, struct xcap_nic *ret) must_check;
+/* UTC of that beginning. */
+uint64_t dataplane_started_ns(const struct dataplane_interface *interface);
+/* Number of the counters: another, when they began again at 0; never 0. */
+uint32_t dataplane_counts_id(const struct dataplane_interface *interface);
+
 /* Remove every pin and link of an instance, and what was changed for it (VLAN offload), also after
  * a kill -9. *removed tells whether there was anything. -EBUSY: its daemon is alive. */
 int dataplane_remove(const char *bpffs, const char *run_dir, const char *instance, bool *removed,

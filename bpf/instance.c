@@ -132,6 +132,20 @@ int instance_read_counts(int count_fd, struct xcap_count *counts)
 	return err;
 }
 
+static uint64_t since(uint64_t before, uint64_t now)
+{
+	return now >= before ? now - before : now;
+}
+
+struct xcap_nic instance_nic_since(const struct xcap_info *info, const struct xcap_nic *now)
+{
+	return (struct xcap_nic){
+		.missed = since(info->nic.missed, now->missed),
+		.fifo = since(info->nic.fifo, now->fifo),
+		.rx_dropped = since(info->nic.rx_dropped, now->rx_dropped),
+	};
+}
+
 unsigned int instance_for_each_interface(const char *dir,
 					 void (*work)(const char *dir, void *context),
 					 void *context)

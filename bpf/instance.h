@@ -30,6 +30,9 @@ bool instance_is_whole(const char *dir, const struct xcap_info *info);
 /* Sum over the CPUs of a map xcap_count, into XCAP_COUNTER_COUNT entries. */
 int instance_read_counts(int count_fd, struct xcap_count *counts) must_check;
 
+/* What was lost since the info was written, which is all if a driver began again at 0. */
+struct xcap_nic instance_nic_since(const struct xcap_info *info, const struct xcap_nic *now);
+
 /* Calls work (may be NULL) for the folder of each interface; how many there are. */
 unsigned int instance_for_each_interface(const char *dir,
 					 void (*work)(const char *dir, void *context),

@@ -105,11 +105,16 @@ static int prepare_pins(struct dataplane_interface *interface)
 			interface->link_fds[i] = fd;
 		}
 		interface->info.offloads_off = info.offloads_off;
+		interface->info.started_ns = info.started_ns;
+		interface->info.nic = info.nic;
 		interface->info.flags = info.flags & XCAP_INFO_GENERIC;
 		interface->adopted = true;
 		return 0;
 	}
 	dataplane_remove_interface(interface->dataplane, interface->dir);
+	interface->info.started_ns = clock_ns(CLOCK_REALTIME);
+	if (netdev_query_nic(&interface->info.nic, interface->config.ifindex))
+		interface->info.nic = (struct xcap_nic){};
 	return pins_make_dir(interface->dir);
 }
 
@@ -369,6 +374,29 @@ unsigned int dataplane_queue_count(const struct dataplane_interface *interface)
 int dataplane_counts(const struct dataplane_interface *interface, struct xcap_count *counts)
 {
 	return instance_read_counts(interface->count_fd, counts);
+}
+
+int dataplane_nic(const struct dataplane_interface *interface, struct xcap_nic *ret)
+{
+	struct xcap_nic now;
+	int err = netdev_query_nic(&now, interface->config.ifindex);
+
+	if (!err)
+		*ret = instance_nic_since(&interface->info, &now);
+	return err;
+}
+
+uint64_t dataplane_started_ns(const struct dataplane_interface *interface)
+{
+	return interface->info.started_ns;
+}
+
+uint32_t dataplane_counts_id(const struct dataplane_interface *interface)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(interface->count_fd, &info, &len) ? UINT32_MAX : info.id;
 }
 
 int dataplane_xsk_map_fd(const struct dataplane_interface *interface)

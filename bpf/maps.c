@@ -12,6 +12,8 @@
 
 #include "bpf/explain.h"
 #include "bpf/instance.h"
+#include "bpf/netdev.h"
+#include "bpf/netns.h"
 #include "bpf/pins.h"
 
 /* Instances found so far. */
@@ -90,6 +92,7 @@ static int read_interface(const char *dir, struct maps_instance *instance)
 {
 	struct maps_interface *interface;
 	struct xcap_info info;
+	struct xcap_nic nic;
 	int fd, err;
 
 	/* Half made or half removed: not ours to report. */
@@ -105,6 +108,11 @@ static int read_interface(const char *dir, struct maps_instance *instance)
 		return err;
 	interface->info = info;
 	interface->attached = instance_is_attached(&info);
+	if (interface->attached && info.netns == netns_self() &&
+	    !netdev_query_nic(&nic, info.ifindex)) {
+		interface->nic = instance_nic_since(&info, &nic);
+		interface->has_nic = true;
+	}
 	return 0;
 }
 

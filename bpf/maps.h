@@ -16,7 +16,9 @@ struct maps_ring {
 struct maps_interface {
 	struct xcap_info info;
 	struct xcap_count counts[XCAP_COUNTER_COUNT];
-	bool attached; /* its links live and their device exists */
+	struct xcap_nic nic; /* lost since the capture began */
+	bool has_nic;	     /* it is in our network namespace */
+	bool attached;	     /* its links live and their device exists */
 };
 
 struct maps_instance {

@@ -141,6 +141,38 @@ int netdev_for_each(int (*on_device)(const struct netdev *device, void *context)
 	return netlink_ask(NETLINK_ROUTE, &request, take_device, &walk);
 }
 
+int netdev_take_nic(const struct nlmsghdr *message, void *context)
+{
+	struct rtnl_link_stats64 stats = {};
+	struct xcap_nic *nic = context;
+
+	if (message->nlmsg_type != RTM_NEWSTATS)
+		return -EBADMSG;
+	NETLINK_FOR_EACH(attribute, message, sizeof(struct if_stats_msg))
+	{
+		if (netlink_type(attribute) != IFLA_STATS_LINK_64)
+			continue;
+		/* Kernels append to it. */
+		memcpy(&stats, netlink_data(attribute), MIN(netlink_len(attribute), sizeof(stats)));
+		nic->missed = stats.rx_missed_errors;
+		nic->fifo = stats.rx_fifo_errors;
+		nic->rx_dropped = stats.rx_dropped;
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+int netdev_query_nic(struct xcap_nic *ret, unsigned int ifindex)
+{
+	struct netlink_request request;
+	struct if_stats_msg *ask;
+
+	ask = netlink_begin(&request, RTM_GETSTATS, 0, sizeof(*ask));
+	ask->ifindex = ifindex;
+	ask->filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+	return netlink_ask(NETLINK_ROUTE, &request, netdev_take_nic, ret);
+}
+
 static int take_family(const struct nlmsghdr *message, void *context)
 {
 	uint16_t *family = context;

@@ -2,10 +2,14 @@
 /* Facts about network devices and routes, asked of the kernel by netlink. Any thread; no state. */
 #pragma once
 
+#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bpf/xcap_abi.h"
 #include "common/util.h"
+
+struct nlmsghdr;
 
 struct netdev {
 	unsigned int ifindex;
@@ -30,8 +34,6 @@ struct netdev_xdp {
 	bool vlan_tag; /* a program may ask for the tag beside the frame */
 };
 
-struct nlmsghdr;
-
 /* From a message of rtnetlink; -EBADMSG: of another kind, or cut. */
 int netdev_parse_link(struct netdev *ret, const struct nlmsghdr *message) must_check;
 /* -ENODEV: there is none of this index. */
@@ -54,6 +56,10 @@ int netdev_for_each_address(int (*on_address)(const struct netdev_address *addre
 /* Every device of the namespace, by its index; a negative errno of on_device ends it. */
 int netdev_for_each(int (*on_device)(const struct netdev *device, void *context),
 		    void *context) must_check;
+/* What it lost since it was made. -ENODEV. */
+int netdev_query_nic(struct xcap_nic *ret, unsigned int ifindex) must_check;
+/* The same out of the kernel's answer (RTM_NEWSTATS), for tests; context: struct xcap_nic. */
+int netdev_take_nic(const struct nlmsghdr *message, void *context);
 void netdev_query_xdp(struct netdev_xdp *ret, unsigned int ifindex);
 /* What became of a device. */
 enum netdev_change_kind {

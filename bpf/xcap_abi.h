@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#define XCAP_ABI_VERSION 1
+#define XCAP_ABI_VERSION 2
 
 #define XCAP_CPUS_MAX 1024
 #define XCAP_SNAPLEN_MAX 262144
@@ -107,6 +107,17 @@ struct xcap_self {
 	struct xcap_endpoint list[XCAP_SELF_MAX];
 };
 
+/*
+ * What a device says of packets that nobody saw: missed and fifo are lost before any program of
+ * ours. rx_dropped cannot be told apart like that: it also counts packets that were seen, and then
+ * not wanted by the host (of a protocol that it does not speak) or not taken by an AF_XDP socket.
+ */
+struct xcap_nic {
+	__u64 missed; /* rx_missed_errors: no room for them on the host's side */
+	__u64 fifo;   /* rx_fifo_errors: no room in the device itself */
+	__u64 rx_dropped;
+};
+
 /* Value of the array map xcap_info, one entry: what is attached, for adoption and for xcapctl. */
 struct xcap_info {
 	__u32 abi_version;
@@ -120,6 +131,8 @@ struct xcap_info {
 	__u32 pad;
 	__u64 netns; /* inode of the network namespace */
 	char ifname[16];
+	__u64 started_ns;    /* UTC: since then the counters count */
+	struct xcap_nic nic; /* as they were then */
 };
 
 enum xcap_info_flags { XCAP_INFO_GENERIC = 1, XCAP_INFO_UNPINNED = 2 };
@@ -137,4 +150,4 @@ _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
 _Static_assert(sizeof(struct xcap_meta) == 16, "xcap_meta");
 _Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");
 _Static_assert(sizeof(struct xcap_self) == 8 + 20 * XCAP_SELF_MAX, "xcap_self");
-_Static_assert(sizeof(struct xcap_info) == 64, "xcap_info");
+_Static_assert(sizeof(struct xcap_info) == 96, "xcap_info");

@@ -69,18 +69,23 @@ static json_t *count_json(const struct xcap_count *count)
 static json_t *interface_json(const struct maps_interface *interface)
 {
 	const struct xcap_info *info = &interface->info;
-	json_t *counters = json_object();
+	json_t *counters = json_object(), *nic = NULL;
 
 	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++)
 		json_object_set_new(counters, xcap_counter_name(i),
 				    count_json(&interface->counts[i]));
-	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:o}", "name",
+	if (interface->has_nic)
+		nic = json_pack("{s:I, s:I, s:I}", "missed", (json_int_t)interface->nic.missed,
+				"fifo", (json_int_t)interface->nic.fifo, "rx_dropped",
+				(json_int_t)interface->nic.rx_dropped);
+	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:o, s:I, s:o?}", "name",
 			 info->ifname, (int)strnlen(info->ifname, sizeof(info->ifname)), "ifindex",
 			 info->ifindex, "mode", mode_name(interface), "generic",
 			 !!(info->flags & XCAP_INFO_GENERIC), "pinned",
 			 !(info->flags & XCAP_INFO_UNPINNED), "attached", interface->attached,
 			 "snaplen", info->snaplen, "in", !!(info->directions & XCAP_IN), "out",
-			 !!(info->directions & XCAP_OUT), "counters", counters);
+			 !!(info->directions & XCAP_OUT), "counters", counters, "started_ns",
+			 (json_int_t)info->started_ns, "nic", nic);
 }
 
 static json_t *instance_json(const struct maps_instance *instance)
@@ -133,6 +138,10 @@ static void print_interface(const struct maps_interface *interface)
 			       (unsigned long long)counter->wire_packets,
 			       (unsigned long long)counter->bytes);
 	}
+	if (interface->has_nic)
+		printf("    lost by the NIC before these: missed %llu, fifo %llu\n",
+		       (unsigned long long)interface->nic.missed,
+		       (unsigned long long)interface->nic.fifo);
 }
 
 static void print_text(const struct maps_instance *list, size_t count)

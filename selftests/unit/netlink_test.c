@@ -3,10 +3,12 @@
 #include "bpf/netlink.h"
 
 #include <errno.h>
+#include <linux/if_link.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bpf/instance.h"
 #include "bpf/netdev.h"
 #include "bpf/netns.h"
 #include "bpf/rings.h"
@@ -43,6 +45,51 @@ static void attributes_come_back_as_they_were_put(void **state)
 		}
 	}
 	CHECK_EQ(seen, 3);
+}
+
+/* Kernels append to the statistics, and older ones have less of them. */
+static void losses_of_a_nic(void **state)
+{
+	struct rtnl_link_stats64 stats = {
+		.rx_missed_errors = 7, .rx_fifo_errors = 11, .rx_dropped = 13, .rx_errors = 17
+	};
+	struct {
+		struct rtnl_link_stats64 stats;
+		uint64_t later;
+	} longer = { .later = UINT64_MAX };
+	struct netlink_request request;
+	struct xcap_nic nic = {};
+
+	(void)state;
+	(void)netlink_begin(&request, RTM_NEWSTATS, 0, sizeof(struct if_stats_msg));
+	CHECK_EQ(netdev_take_nic(&request.header, &nic), -EBADMSG);
+	longer.stats = stats;
+	netlink_put(&request, IFLA_STATS_LINK_64, &longer, sizeof(longer));
+	CHECK_EQ(netdev_take_nic(&request.header, &nic), 0);
+	CHECK_EQ(nic.missed, 7);
+	CHECK_EQ(nic.fifo, 11);
+	CHECK_EQ(nic.rx_dropped, 13);
+	(void)netlink_begin(&request, RTM_NEWSTATS, 0, sizeof(struct if_stats_msg));
+	netlink_put(&request, IFLA_STATS_LINK_64, &stats,
+		    offsetof(struct rtnl_link_stats64, rx_fifo_errors));
+	CHECK_EQ(netdev_take_nic(&request.header, &nic), 0);
+	CHECK_EQ(nic.fifo, 0);
+	request.header.nlmsg_type = RTM_NEWLINK;
+	CHECK_EQ(netdev_take_nic(&request.header, &nic), -EBADMSG);
+	CHECK_EQ(netdev_query_nic(&nic, 1), 0);
+	CHECK_EQ(netdev_query_nic(&nic, 1000000), -ENODEV);
+}
+
+static void counted_from_the_start_of_the_capture(void **state)
+{
+	const struct xcap_info info = { .nic = { .missed = 5, .fifo = 100, .rx_dropped = 1 } };
+	const struct xcap_nic now = { .missed = 7, .fifo = 3, .rx_dropped = 1 };
+	struct xcap_nic since = instance_nic_since(&info, &now);
+
+	(void)state;
+	CHECK_EQ(since.missed, 2);
+	CHECK_EQ(since.fifo, 3); /* the driver began again */
+	CHECK_EQ(since.rx_dropped, 0);
 }
 
 static void cut_messages_end_early(void **state)
@@ -250,6 +297,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(attributes_come_back_as_they_were_put),
+		TEST(losses_of_a_nic),
+		TEST(counted_from_the_start_of_the_capture),
 		TEST(cut_messages_end_early),
 		TEST(nested_attributes_are_found),
 		TEST(the_kernel_answers_about_loopback),
