@@ -251,12 +251,9 @@ static void filled(struct output *output)
 		loop_timer_start(output->config.loop, &output->flush, FLUSH_NS);
 }
 
-int output_packet(struct output *output, const char *agent,
-		  const struct pcapng_interface *interface, const struct pcapng_packet *packet)
+/* err: of what was made from `before` on. */
+static int put(struct output *output, size_t before, int err)
 {
-	size_t before = output->filling.len;
-	int err = capture_packet(output->capture, agent, interface, packet, &output->filling);
-
 	if (output->filling.failed) { /* no half a block */
 		output->filling.len = before;
 		output->filling.failed = false;
@@ -265,6 +262,26 @@ int output_packet(struct output *output, const char *agent,
 	if (!err)
 		filled(output);
 	return err;
+}
+
+int output_packet(struct output *output, const char *agent,
+		  const struct pcapng_interface *interface, const struct pcapng_packet *packet)
+{
+	size_t before = output->filling.len;
+
+	return put(output, before,
+		   capture_packet(output->capture, agent, interface, packet, &output->filling));
+}
+
+int output_statistics(struct output *output, const char *agent,
+		      const struct pcapng_interface *interface,
+		      const struct pcapng_statistics *statistics)
+{
+	size_t before = output->filling.len;
+
+	return put(output, before,
+		   capture_statistics(output->capture, agent, interface, statistics,
+				      &output->filling));
 }
 
 void output_finish(struct output *output)

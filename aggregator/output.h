@@ -47,6 +47,10 @@ void output_close(struct output *output, bool force);
 int output_packet(struct output *output, const char *agent,
 		  const struct pcapng_interface *interface,
 		  const struct pcapng_packet *packet) must_check;
+/* capture_statistics() */
+int output_statistics(struct output *output, const char *agent,
+		      const struct pcapng_interface *interface,
+		      const struct pcapng_statistics *statistics) must_check;
 /* Statistics; a file without packets becomes a valid one. */
 void output_finish(struct output *output);
 void output_flush(struct output *output);

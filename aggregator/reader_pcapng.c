@@ -109,6 +109,17 @@ static void put_packet(struct reader_pcapng *reader, const struct merge_packet *
 	}
 }
 
+static void put_statistics(void *context, const struct stream_id *stream,
+			   const struct pcapng_interface *interface,
+			   const struct pcapng_statistics *statistics)
+{
+	struct reader_pcapng *reader = context;
+	int err = sinks_statistics(&reader->sinks, stream->agent, interface, statistics);
+
+	if (err == -ENOMEM)
+		reader->err = err;
+}
+
 /* 1: there is more, 0: none may leave at this time, -EAGAIN: the output must get on first. */
 static int drain_merge(struct reader_pcapng *reader)
 {
@@ -379,6 +390,7 @@ static int open_reader(struct reader_pcapng *reader)
 		err = loop_event_init(&reader->event, reader->loop, event_signalled);
 	if (err)
 		goto out;
+	merge_on_statistics(follow_merge(reader->follow), put_statistics, reader);
 	reader->wake.expired = wake_expired;
 	if (found) {
 		reader->has_key = from.has_key;

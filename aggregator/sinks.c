@@ -139,6 +139,20 @@ int sinks_put(struct sinks *sinks, bool is_late, const struct merge_packet *pack
 	return err == -EXDEV ? put(sinks, is_late, packet->interface->link_type, packet) : err;
 }
 
+int sinks_statistics(struct sinks *sinks, const char *agent,
+		     const struct pcapng_interface *interface,
+		     const struct pcapng_statistics *statistics)
+{
+	int err = 0;
+
+	/* Late packets are beside the others of their interface. */
+	for (uint32_t i = 0; i < sinks->count && !err; i++)
+		if (!sinks->list[i].is_late)
+			err = output_statistics(sinks->list[i].output, agent, interface,
+						statistics);
+	return err;
+}
+
 void sinks_finish(struct sinks *sinks)
 {
 	for (uint32_t i = 0; i < sinks->count; i++)

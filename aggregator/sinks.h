@@ -30,6 +30,10 @@ int sinks_open(struct sinks *sinks, const struct output_config *config,
 void sinks_close(struct sinks *sinks);
 /* -EOPNOTSUPP: it would need a file beside standard output; else why that cannot be made. */
 int sinks_put(struct sinks *sinks, bool is_late, const struct merge_packet *packet) must_check;
+/* For the end of those files that its packets go to. */
+int sinks_statistics(struct sinks *sinks, const char *agent,
+		     const struct pcapng_interface *interface,
+		     const struct pcapng_statistics *statistics) must_check;
 /* Statistics at the end of each. */
 void sinks_finish(struct sinks *sinks);
 

@@ -21,6 +21,9 @@ struct described {
 	char agent[AGENT_ID_MAX + 1];
 	struct pcapng_interface interface; /* as it was given */
 	uint64_t packets, drops, first_ns, last_ns;
+	/* What its agent told: of the latest capture, and the sum of those before it. */
+	bool is_told;
+	struct pcapng_statistics told, before;
 };
 
 struct capture {
@@ -327,6 +330,100 @@ bool capture_as_is(struct capture *capture, const char *agent,
 	return true;
 }
 
+/* The numbers of pcapng_statistics that are counts. */
+static uint64_t *count_of(struct pcapng_statistics *statistics, unsigned int i)
+{
+	uint64_t *const counts[] = {
+		&statistics->received,	 &statistics->dropped,	 &statistics->filter_accepted,
+		&statistics->os_dropped, &statistics->delivered,
+	};
+
+	return i < ARRAY_SIZE(counts) ? counts[i] : NULL;
+}
+
+static uint64_t known(uint64_t count)
+{
+	return count == PCAPNG_UNKNOWN ? 0 : count;
+}
+
+/* into is unknown only if both are. */
+static void fold(struct pcapng_statistics *into, struct pcapng_statistics *from, bool adds)
+{
+	uint64_t *to, *count;
+
+	for (unsigned int i = 0; (to = count_of(into, i)); i++) {
+		count = count_of(from, i);
+		if (*count == PCAPNG_UNKNOWN)
+			continue;
+		*to = adds ? known(*to) + *count : MAX(known(*to), *count);
+	}
+	into->time_ns = MAX(into->time_ns, from->time_ns);
+	into->end_ns = MAX(into->end_ns, from->end_ns);
+}
+
+static void take_statistics(struct described *described, const struct pcapng_statistics *statistics)
+{
+	static const struct pcapng_statistics nothing = {
+		.received = PCAPNG_UNKNOWN,
+		.dropped = PCAPNG_UNKNOWN,
+		.filter_accepted = PCAPNG_UNKNOWN,
+		.os_dropped = PCAPNG_UNKNOWN,
+		.delivered = PCAPNG_UNKNOWN,
+	};
+	struct pcapng_statistics now = *statistics;
+
+	if (!described->is_told) {
+		described->is_told = true;
+		described->before = nothing;
+		described->before.start_ns = now.start_ns;
+		described->told = now;
+	} else if (now.start_ns > described->told.start_ns) {
+		fold(&described->before, &described->told, true);
+		described->told = now;
+	} else if (now.start_ns == described->told.start_ns) {
+		fold(&described->told, &now, false);
+	}
+}
+
+int capture_statistics(struct capture *capture, const char *agent,
+		       const struct pcapng_interface *interface,
+		       const struct pcapng_statistics *statistics, struct buf *out)
+{
+	uint32_t index;
+	int err;
+
+	if (capture->format != CAPTURE_PCAPNG || !capture->has_header ||
+	    capture->link_type != interface->link_type)
+		return 0;
+	if (!buf_reserve(out, sizeof(*interface) + 128))
+		return -ENOMEM;
+	err = lookup(capture, agent, interface, out, &index);
+	if (!err)
+		take_statistics(capture->list[index], statistics);
+	return err;
+}
+
+/* Its agent's numbers, else what is known from its packets. */
+static struct pcapng_statistics statistics_of(struct described *described)
+{
+	struct pcapng_statistics sum = {
+		.time_ns = described->last_ns,
+		.start_ns = described->first_ns == UINT64_MAX ? 0 : described->first_ns,
+		.end_ns = described->last_ns,
+		.received = PCAPNG_UNKNOWN,
+		.dropped = described->drops,
+		.filter_accepted = PCAPNG_UNKNOWN,
+		.os_dropped = PCAPNG_UNKNOWN,
+		.delivered = described->packets,
+	};
+
+	if (!described->is_told)
+		return sum;
+	sum = described->before;
+	fold(&sum, &described->told, true);
+	return sum;
+}
+
 void capture_end(struct capture *capture, struct buf *out)
 {
 	const struct pcapng_interface nameless = {
@@ -339,19 +436,9 @@ void capture_end(struct capture *capture, struct buf *out)
 	if (!capture_interface_count(capture))
 		pcapng_interface(out, &nameless);
 	for (uint32_t i = 0; i < capture->count; i++) {
-		const struct described *described = capture->list[i];
-		const struct pcapng_statistics statistics = {
-			.interface = capture->first_id + i,
-			.time_ns = described->last_ns,
-			.start_ns = described->first_ns,
-			.end_ns = described->last_ns,
-			.received = PCAPNG_UNKNOWN,
-			.dropped = described->drops,
-			.filter_accepted = PCAPNG_UNKNOWN,
-			.os_dropped = PCAPNG_UNKNOWN,
-			.delivered = described->packets,
-		};
+		struct pcapng_statistics statistics = statistics_of(capture->list[i]);
 
+		statistics.interface = capture->first_id + i;
 		pcapng_statistics(out, &statistics);
 	}
 }

@@ -37,6 +37,15 @@ int capture_packet(struct capture *capture, const char *agent,
 bool capture_as_is(struct capture *capture, const char *agent,
 		   const struct pcapng_interface *interface, const struct pcapng_packet *packet);
 /*
+ * Numbers that an agent tells of its interface since start_ns; they only rise, and come again or
+ * late. Numbers of another start_ns are another capture's, and added. For capture_end(); of an
+ * interface that no packet has come of too, if the link type is that of the others. Errors as
+ * capture_packet().
+ */
+int capture_statistics(struct capture *capture, const char *agent,
+		       const struct pcapng_interface *interface,
+		       const struct pcapng_statistics *statistics, struct buf *out) must_check;
+/*
  * An Interface Statistics Block per interface (pcapng). A file without packets gets an interface
  * without a name, for libpcap opens none that describes no interface.
  */

@@ -75,6 +75,12 @@ void merge_destroy(struct merge *merge)
 	free(merge);
 }
 
+void merge_on_statistics(struct merge *merge, merge_statistics_fn *told, void *context)
+{
+	merge->queue.on_statistics = told;
+	merge->queue.statistics_context = context;
+}
+
 int merge_stream(struct merge *merge, const struct stream_id *id, uint32_t *ret)
 {
 	struct merge_stream *stream;

@@ -64,6 +64,11 @@ struct merge_packet {
 	bool is_late;		     /* older than what has left already: not for the main output */
 };
 
+/* Numbers of an interface that a frame tells; may come twice. */
+typedef void merge_statistics_fn(void *context, const struct stream_id *stream,
+				 const struct pcapng_interface *interface,
+				 const struct pcapng_statistics *statistics);
+
 struct merge_stats {
 	uint64_t packets, late_packets, damaged_frames, damaged_packets, frames_waiting, bytes_held;
 	uint64_t streams, reloads;
@@ -73,6 +78,12 @@ struct merge_stats {
 
 int merge_create(struct merge **ret, const struct merge_config *config) must_check;
 void merge_destroy(struct merge *merge);
+
+/*
+ * Called by merge_next() when it comes to a frame with numbers, before its packets, or without any.
+ * No call of the merge from there.
+ */
+void merge_on_statistics(struct merge *merge, merge_statistics_fn *told, void *context);
 
 /*
  * Number for a stream; the same for one that is known. A stream of the other kind (replay) gets

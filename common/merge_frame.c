@@ -43,43 +43,58 @@ static int add_entry(struct merge_frame *frame, uint32_t *capacity, uint64_t tim
  * not decoded here: one cache line of each is enough.
  */
 static ssize_t look_at(const struct merge_frame *frame, struct pcapng_decoder *decoder, uint32_t at,
-		       uint32_t len, bool is_good, bool *is_packet, uint64_t *time_ns)
+		       uint32_t len, bool is_good, enum pcapng_item *item, uint64_t *time_ns)
 {
 	struct pcapng_packet packet = {};
-	enum pcapng_item item;
 	ssize_t n;
 
-	*is_packet = is_good && pcapng_skim(frame->payload + at, time_ns);
-	if (*is_packet)
+	*item = PCAPNG_ITEM_PACKET;
+	if (is_good && pcapng_skim(frame->payload + at, time_ns))
 		return pcapng_block_len(frame->payload + at);
-	n = pcapng_decode(decoder, frame->payload + at, len - at, &item, &packet);
-	*is_packet = n > 0 && item == PCAPNG_ITEM_PACKET;
+	n = pcapng_decode(decoder, frame->payload + at, len - at, item, &packet);
 	*time_ns = packet.time_ns;
 	return n;
+}
+
+static int add_statistics(struct merge_frame *frame, const struct pcapng_statistics *statistics)
+{
+	struct pcapng_statistics *list;
+
+	list = realloc(frame->statistics, (frame->statistics_count + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	frame->statistics = list;
+	list[frame->statistics_count++] = *statistics;
+	return 0;
 }
 
 static int find_packets(struct merge_frame *frame, struct pcapng_decoder *decoder, uint32_t len,
 			bool is_good, uint32_t *capacity)
 {
-	bool is_sorted = true, is_packet;
 	uint64_t last_ns = 0, time_ns;
+	enum pcapng_item item;
+	bool is_sorted = true;
 	ssize_t n;
 	int err;
 
 	pcapng_decoder_reset(decoder, PCAPNG_FROM_FRAME);
 	for (uint32_t at = 0; at < len; at += (uint32_t)n) {
-		n = look_at(frame, decoder, at, len, is_good, &is_packet, &time_ns);
+		n = look_at(frame, decoder, at, len, is_good, &item, &time_ns);
 		if (n == -ENOMEM)
 			return -ENOMEM;
 		if (n <= 0) {
 			frame->is_damaged = true;
 			break;
 		}
-		if (!is_packet)
-			continue;
-		err = add_entry(frame, capacity, time_ns, at);
+		err = 0;
+		if (item == PCAPNG_ITEM_STATISTICS)
+			err = add_statistics(frame, pcapng_decoder_statistics(decoder));
+		else if (item == PCAPNG_ITEM_PACKET)
+			err = add_entry(frame, capacity, time_ns, at);
 		if (err)
 			return err;
+		if (item != PCAPNG_ITEM_PACKET)
+			continue;
 		is_sorted = is_sorted && time_ns >= last_ns;
 		last_ns = time_ns;
 	}
@@ -115,7 +130,8 @@ int merge_frame_open(struct merge_frame *ret, struct pcapng_decoder *decoder,
 	if (err)
 		goto fail;
 	frame.memory_bytes = capacity * sizeof(*frame.entries) +
-			     frame.interface_count * sizeof(*frame.interfaces);
+			     frame.interface_count * sizeof(*frame.interfaces) +
+			     frame.statistics_count * sizeof(*frame.statistics);
 	*ret = frame;
 	return 0;
 fail:
@@ -127,8 +143,10 @@ void merge_frame_close(struct merge_frame *frame)
 {
 	free(frame->entries);
 	free(frame->interfaces);
+	free(frame->statistics);
 	frame->entries = NULL;
 	frame->interfaces = NULL;
+	frame->statistics = NULL;
 }
 
 void merge_frame_skip(struct merge_frame *frame, uint64_t time_ns, uint32_t index)

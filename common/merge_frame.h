@@ -20,6 +20,8 @@ struct merge_frame {
 	struct pcapng_interface *interfaces;
 	struct merge_frame_entry *entries;
 	uint32_t interface_count, count, next;
+	struct pcapng_statistics *statistics; /* in the frame's order */
+	uint32_t statistics_count;
 	bool is_damaged;     /* there was more, which is not to be read */
 	size_t memory_bytes; /* without the payload */
 };

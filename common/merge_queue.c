@@ -300,6 +300,18 @@ static int open_frame(struct merge_queue *queue, struct merge_queue_frame *frame
 	return 0;
 }
 
+static void tell_statistics(const struct merge_queue *queue, const struct merge_queue_frame *frame)
+{
+	const struct merge_frame *open = frame->open;
+
+	if (!queue->on_statistics)
+		return;
+	for (uint32_t i = 0; i < open->statistics_count; i++)
+		queue->on_statistics(queue->statistics_context, &frame->stream->id,
+				     &open->interfaces[open->statistics[i].interface],
+				     &open->statistics[i]);
+}
+
 int merge_queue_open_top(struct merge_queue *queue)
 {
 	struct merge_queue_frame *frame = queue->heap[0].frame;
@@ -309,8 +321,10 @@ int merge_queue_open_top(struct merge_queue *queue)
 	err = open_frame(queue, frame);
 	if (err == -ENOMEM)
 		return err;
-	if (!err)
+	if (!err) {
 		readable = frame->open->count;
+		tell_statistics(queue, frame);
+	}
 	if (err ||
 	    (!frame->was_opened && (frame->open->is_damaged || readable < frame->packet_count))) {
 		queue->stats->damaged_frames++;

@@ -51,7 +51,9 @@ struct merge_queue {
 	uint32_t journal_count;
 	/* Frames with bytes in memory, in the order they came; those that are open. */
 	struct merge_queue_list held, open;
-	struct merge_queue_frame *current; /* the last packet taken was its last one */
+	struct merge_queue_frame *current;  /* the last packet taken was its last one */
+	merge_statistics_fn *on_statistics; /* may be NULL */
+	void *statistics_context;
 	struct pcapng_decoder *decoder;
 	uint8_t *scratch; /* what is loaded arrives here */
 };

@@ -218,6 +218,18 @@ static int put_packet(struct cat *cat, const struct merge_packet *packet)
 	return output->pending.len >= FLUSH_BYTES ? flush(output) : 0;
 }
 
+static void put_statistics(void *context, const struct stream_id *stream,
+			   const struct pcapng_interface *interface,
+			   const struct pcapng_statistics *statistics)
+{
+	struct cat *cat = context;
+
+	/* Without memory the packets cannot be written either, which is said there. */
+	for (unsigned int i = 0; i < cat->output_count; i++)
+		(void)!capture_statistics(cat->outputs[i].capture, stream->agent, interface,
+					  statistics, &cat->outputs[i].pending);
+}
+
 static int finish(struct cat *cat)
 {
 	int err = 0;
@@ -246,6 +258,7 @@ static int copy(struct cat *cat, const struct cat_input *input, struct merge *me
 	struct merge_packet packet;
 	int n, err = 0;
 
+	merge_on_statistics(merge, put_statistics, cat);
 	while (!err && (n = merge_next(merge, 0, &packet)) > 0)
 		err = put_packet(cat, &packet);
 	if (!err && n < 0) {

@@ -41,6 +41,7 @@ struct contents {
 	struct pcapng_decoder *decoder;
 	struct pcapng_packet packets[32];
 	unsigned int packet_count, section_count, statistics_count;
+	struct pcapng_statistics statistics[8];
 	int err;
 };
 
@@ -62,6 +63,9 @@ static void read_contents(struct contents *ret, const struct buf *file)
 		memcpy(&type, file->data + at, sizeof(type));
 		ret->section_count += type == 0x0a0d0d0a;
 		ret->statistics_count += type == 5;
+		if (item == PCAPNG_ITEM_STATISTICS && ret->statistics_count <= 8)
+			ret->statistics[ret->statistics_count - 1] =
+				*pcapng_decoder_statistics(ret->decoder);
 		if (item == PCAPNG_ITEM_PACKET && ret->packet_count < ARRAY_SIZE(ret->packets))
 			ret->packets[ret->packet_count++] = decoded;
 	}
@@ -321,6 +325,71 @@ static void a_block_that_goes_as_it_is(void **state)
 	capture_destroy(pcap);
 }
 
+static int tell(struct capture *capture, const struct pcapng_interface *interface,
+		uint64_t start_ns, uint64_t received, uint64_t delivered, struct buf *out)
+{
+	const struct pcapng_statistics statistics = {
+		.interface = 99, /* of the frame it came in */
+		.time_ns = start_ns + received,
+		.start_ns = start_ns,
+		.end_ns = start_ns + received,
+		.received = received,
+		.dropped = 1,
+		.filter_accepted = PCAPNG_UNKNOWN,
+		.os_dropped = received - delivered,
+		.delivered = delivered,
+	};
+
+	return capture_statistics(capture, "a", interface, &statistics, out);
+}
+
+/* In whatever order they come, and however often. */
+static void an_agent_s_numbers_go_before_our_own(void **state)
+{
+	struct capture *capture = capture_new(CAPTURE_PCAPNG);
+	struct pcapng_interface idle = eth0;
+	struct contents contents;
+	struct buf out = {};
+
+	(void)state;
+	strcpy(idle.name, "idle");
+	CHECK_EQ(tell(capture, &eth0, 1000, 1, 1, &out), 0);
+	CHECK_EQ(out.len, 0); /* there is no file yet */
+	CHECK_EQ(capture_packet(capture, "a", &eth0, &packet, &out), 0);
+	CHECK_EQ(capture_packet(capture, "b", &eth0, &packet, &out), 0);
+	CHECK_EQ(tell(capture, &eth0, 1000, 50, 40, &out), 0);
+	CHECK_EQ(tell(capture, &eth0, 1000, 30, 30, &out), 0); /* another lane's, late */
+	CHECK_EQ(tell(capture, &eth0, 2000, 5, 4, &out), 0);   /* began anew */
+	CHECK_EQ(tell(capture, &eth0, 2000, 7, 7, &out), 0);
+	CHECK_EQ(tell(capture, &eth0, 1000, 50, 40, &out), 0); /* a file that is read again */
+	CHECK_EQ(tell(capture, &idle, 3000, 0, 0, &out), 0);
+	CHECK_EQ(tell(capture, &tun0, 3000, 9, 9, &out), 0); /* of another link type */
+	capture_end(capture, &out);
+	read_contents(&contents, &out);
+	CHECK_EQ(contents.err, 0);
+	CHECK_EQ(pcapng_decoder_interface_count(contents.decoder), 3);
+	CHECK_EQ(contents.statistics_count, 3);
+	CHECK_EQ(contents.statistics[0].interface, 0);
+	CHECK_EQ(contents.statistics[0].start_ns, 1000);
+	CHECK_EQ(contents.statistics[0].end_ns, 2007);
+	CHECK_EQ(contents.statistics[0].received, 57);
+	CHECK_EQ(contents.statistics[0].dropped, 2);
+	CHECK_EQ(contents.statistics[0].filter_accepted, PCAPNG_UNKNOWN);
+	CHECK_EQ(contents.statistics[0].os_dropped, 11);
+	CHECK_EQ(contents.statistics[0].delivered, 47);
+	/* Nobody told: what went through. */
+	CHECK_EQ(contents.statistics[1].interface, 1);
+	CHECK_EQ(contents.statistics[1].received, PCAPNG_UNKNOWN);
+	CHECK_EQ(contents.statistics[1].dropped, 2);
+	CHECK_EQ(contents.statistics[1].delivered, 1);
+	CHECK_EQ(contents.statistics[2].interface, 2);
+	CHECK_EQ(contents.statistics[2].received, 0);
+	CHECK_STR(pcapng_decoder_interface(contents.decoder, 2)->name, "a/idle");
+	pcapng_decoder_destroy(contents.decoder);
+	buf_release(&out);
+	capture_destroy(capture);
+}
+
 static void formats(void **state)
 {
 	enum capture_format format;
@@ -343,6 +412,7 @@ int main(void)
 		TEST(resumed),
 		TEST(many_interfaces),
 		TEST(a_block_that_goes_as_it_is),
+		TEST(an_agent_s_numbers_go_before_our_own),
 		TEST(formats),
 	};
 

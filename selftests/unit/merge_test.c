@@ -588,6 +588,56 @@ static void a_packet_stays(void **state)
 }
 
 /* A peer whose watermark does not move cannot make the merge hold without end. */
+static void note_statistics(void *context, const struct stream_id *stream,
+			    const struct pcapng_interface *interface,
+			    const struct pcapng_statistics *statistics)
+{
+	char *seen = context;
+
+	snprintf(seen + strlen(seen), 200 - strlen(seen), "%s/%s %d; ", stream->agent,
+		 interface->name, (int)statistics->received);
+}
+
+/* Before the frame's packets, or without any; the position of what is read does not stand still. */
+static void frames_tell_numbers(void **state)
+{
+	static struct builder builder;
+	struct pcapng_statistics numbers = { .received = 5 };
+	struct merge *merge = merge_new(NULL, NULL, 0);
+	uint32_t a = join(merge, "a");
+	struct merge_packet packet;
+	char seen[200] = "";
+	size_t len;
+
+	(void)state;
+	merge_on_statistics(merge, note_statistics, seen);
+	for (uint64_t sequence = 1; sequence <= 2; sequence++) {
+		builder_begin(&builder, "eth0");
+		builder.header.sequence = sequence;
+		builder.len += pcapng_put_statistics(builder.frame + FRAME_HEADER_LEN + builder.len,
+						     1000, &numbers);
+		if (sequence == 1)
+			builder_put(&builder, 100, 1);
+		else
+			builder.header.first_ns = builder.header.last_ns = 100;
+		len = builder_seal(&builder);
+		assert_int_equal(merge_frame(merge, a, 0, sequence, &builder.header, builder.frame,
+					     len, 1, NULL),
+				 0);
+		numbers.received++;
+	}
+	CHECK_STR(seen, "");
+	merge_finish(merge);
+	CHECK_EQ(merge_next(merge, 1, &packet), 1);
+	CHECK_STR(seen, "a/eth0 5; ");
+	CHECK_EQ(merge_low_position(merge, 0, 9), 2);
+	CHECK_EQ(merge_next(merge, 1, &packet), 0);
+	CHECK_STR(seen, "a/eth0 5; a/eth0 6; ");
+	CHECK_EQ(merge_low_position(merge, 0, 9), 9);
+	CHECK_EQ(merge_stats(merge)->damaged_frames, 0);
+	merge_destroy(merge);
+}
+
 static void frames_have_a_limit(void **state)
 {
 	struct world world = {};
@@ -628,6 +678,7 @@ int main(void)
 		TEST(damaged_frames),
 		TEST(malformed_frames),
 		TEST(a_packet_stays),
+		TEST(frames_tell_numbers),
 		TEST(frames_have_a_limit),
 	};
 
