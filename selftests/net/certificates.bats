@@ -8,7 +8,8 @@ load helpers
 # An aggregator on loopback, a good agent that ships to it all the time, one packet to send.
 authority() {
 	requires_data ndpi
-	FILE=$(find "$XCAP_DATA/ndpi" -name '*.pcap' -size -4k | sort | head -n 1)
+	FILE=$(find "$XCAP_DATA/ndpi" -name '*.pcap' -size +0 -printf '%s %p\n' | sort -n | head -n 1 |
+		cut -d ' ' -f 2-)
 	pki good other
 	start_aggregator -
 	# A stream without an end.
