@@ -40,7 +40,10 @@ struct filter_insn {
 /* The same from cBPF that is at hand; copied. */
 int filter_from_insns(struct filter_program **ret, const struct filter_insn *insns, size_t count,
 		      uint16_t link_type) must_check;
-/* -EOPNOTSUPP: an instruction that no filter has, or a jump back; error says which. -ENOMEM. */
+/*
+ * -EOPNOTSUPP: an instruction that no filter has, or a jump back; error says which. -E2BIG: more
+ * than the verifier follows. -ENOMEM.
+ */
 int filter_translate(const struct filter_program *program, enum filter_hook hook,
 		     struct filter_code *ret, char error[FILTER_ERROR_LEN]) must_check;
 void filter_code_release(struct filter_code *code);

@@ -25,6 +25,12 @@
 #define STEPS_MAX 24	/* eBPF instructions of one cBPF instruction */
 #define PROLOGUE_MAX 64
 #define NEAR 32000 /* a jump's offset has 16 bits */
+/*
+ * The verifier keeps 8,192 branches that it has not followed yet. Linux 6.18 follows AND and OR two
+ * ways where a value is 0 or -1, and does not survive if that is one more (a NULL pointer in
+ * maybe_fork_scalars). So whatever may be a branch counts, as if all were on one way.
+ */
+#define BRANCHES_MAX 8000
 
 /* cBPF, as far as it differs from eBPF: linux/bpf_common.h has the rest. */
 enum { CBPF_RET_A = 0x10, CBPF_TAX = 0x00 };
@@ -48,6 +54,7 @@ struct translation {
 	size_t count, room;
 	uint32_t in_place; /* bytes that the first copy may read without a look */
 	uint32_t memory_used;
+	size_t branches;      /* of one copy */
 	bool copies_in_place; /* the first copy is being written */
 	bool grew;
 	char *error;
@@ -461,6 +468,19 @@ static size_t put_prologue(struct translation *t)
 	return t->count - 1;
 }
 
+/* In the copy that has more of them. */
+static unsigned int branches_of(const struct filter_insn *insn)
+{
+	uint8_t op = BPF_OP(insn->code);
+
+	if (loads_packet(insn->code))
+		return BPF_MODE(insn->code) == BPF_IND ? 4 : 2;
+	if (BPF_CLASS(insn->code) == BPF_JMP)
+		return op != BPF_JA;
+	return BPF_CLASS(insn->code) == BPF_ALU &&
+	       (op == BPF_AND || op == BPF_OR || BPF_SRC(insn->code) == BPF_X);
+}
+
 /* Everything that can be run, and what it needs. A jump leads on, and not beyond the end. */
 static int look_over(struct translation *t)
 {
@@ -475,6 +495,7 @@ static int look_over(struct translation *t)
 		if (!t->reached[i])
 			continue;
 		yes = no = i + 1;
+		t->branches += branches_of(insn);
 		if (loads_packet(insn->code) && BPF_MODE(insn->code) != BPF_IND &&
 		    insn->k <= IN_PLACE_MAX && insn->k + load_len(insn->code) <= IN_PLACE_MAX)
 			t->in_place = MAX(t->in_place, insn->k + load_len(insn->code));
@@ -502,7 +523,13 @@ static int look_over(struct translation *t)
 		}
 		t->reached[yes] = t->reached[no] = true;
 	}
-	return 0;
+	if (t->branches <= BRANCHES_MAX)
+		return 0;
+	snprintf(t->error, FILTER_ERROR_LEN,
+		 "the filter is too long for the kernel: %zu branches, %d are allowed (networks "
+		 "instead of hosts make it shorter)",
+		 t->branches, BRANCHES_MAX);
+	return -E2BIG;
 }
 
 static int translate(struct translation *t)

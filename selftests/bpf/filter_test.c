@@ -310,6 +310,24 @@ static void what_cannot_be_translated(void **state)
 	}
 }
 
+static void what_is_too_long(void **state)
+{
+	static struct filter_insn insns[9001];
+	struct filter_program *program = NULL;
+	struct filter_code code = {};
+	char error[FILTER_ERROR_LEN] = "";
+
+	(void)state;
+	for (size_t i = 0; i < 9000; i++)
+		insns[i] = (struct filter_insn){ .code = BPF_JMP | BPF_JEQ, .jf = 1 };
+	insns[8999].jf = 0;
+	insns[9000].code = BPF_RET | BPF_K;
+	assert_int_equal(filter_from_insns(&program, insns, 9001, LINKTYPE_ETHERNET), 0);
+	CHECK_EQ(filter_translate(program, FILTER_TCX, &code, error), -E2BIG);
+	CHECK(strstr(error, "9000 branches") != NULL);
+	filter_destroy(program);
+}
+
 static int silent(enum libbpf_print_level level, const char *format, va_list args)
 {
 	(void)level;
@@ -325,6 +343,7 @@ int main(void)
 		TEST(random_programs_against_libpcap),
 		TEST(what_libpcap_refuses),
 		TEST(what_cannot_be_translated),
+		TEST(what_is_too_long),
 	};
 
 	libbpf_set_print(silent);
