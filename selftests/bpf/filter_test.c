@@ -271,6 +271,51 @@ static void random_programs_against_libpcap(void **state)
 	CHECK(matches > comparisons / 20 && matches < comparisons - comparisons / 20);
 }
 
+/* A byte that is 2 against 1, 2 and 3, jumping on yes and on no: a bit of M[0] for each. */
+static void compare_jump(uint8_t jump)
+{
+	struct filter_insn insns[40] = { { .code = BPF_LD | BPF_IMM }, { .code = BPF_ST } };
+	struct filter_program *program = NULL;
+	uint32_t expected = 0;
+	size_t count = 2;
+
+	for (unsigned int i = 0; i < 6; i++) {
+		uint8_t on_no = i % 2 ? 3 : 0;
+		uint32_t k = 1 + i / 2;
+		bool yes = jump == BPF_JEQ   ? k == 2
+			   : jump == BPF_JGT ? k < 2
+			   : jump == BPF_JGE ? k <= 2
+					     : (k & 2) != 0;
+
+		expected |= yes == (on_no != 0) ? 1u << i : 0;
+		insns[count++] = (struct filter_insn){ .code = BPF_LD | BPF_B | BPF_ABS };
+		insns[count++] = (struct filter_insn){
+			.code = BPF_JMP | jump, .jt = 3 - on_no, .jf = on_no, .k = k
+		};
+		insns[count++] = (struct filter_insn){ .code = BPF_LD | BPF_MEM };
+		insns[count++] = (struct filter_insn){ .code = BPF_ALU | BPF_OR, .k = 1u << i };
+		insns[count++] = (struct filter_insn){ .code = BPF_ST };
+	}
+	insns[count++] = (struct filter_insn){ .code = BPF_LD | BPF_MEM };
+	insns[count++] = (struct filter_insn){ .code = BPF_JMP | BPF_JEQ, .jf = 1, .k = expected };
+	insns[count++] = (struct filter_insn){ .code = BPF_RET, .k = 1 };
+	insns[count++] = (struct filter_insn){ .code = BPF_RET };
+	assert_int_equal(filter_from_insns(&program, insns, count, LINKTYPE_ETHERNET), 0);
+	matches = 0;
+	compare(program, "jumps");
+	CHECK_EQ(matches, 2 * PACKETS);
+	filter_destroy(program);
+}
+
+static void jumps_at_their_borders(void **state)
+{
+	(void)state;
+	compare_jump(BPF_JEQ);
+	compare_jump(BPF_JGT);
+	compare_jump(BPF_JGE);
+	compare_jump(BPF_JSET);
+}
+
 static void what_libpcap_refuses(void **state)
 {
 	struct filter_program *program = NULL;
@@ -339,11 +384,9 @@ static int silent(enum libbpf_print_level level, const char *format, va_list arg
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(expressions_against_libpcap),
-		TEST(random_programs_against_libpcap),
-		TEST(what_libpcap_refuses),
-		TEST(what_cannot_be_translated),
-		TEST(what_is_too_long),
+		TEST(expressions_against_libpcap), TEST(random_programs_against_libpcap),
+		TEST(jumps_at_their_borders),	   TEST(what_libpcap_refuses),
+		TEST(what_cannot_be_translated),   TEST(what_is_too_long),
 	};
 
 	libbpf_set_print(silent);
