@@ -116,23 +116,23 @@ static ssize_t read_at(int fd, uint8_t *out, size_t len, uint64_t offset)
 
 static int read_segment(struct segment_file *file, uint64_t size)
 {
-	uint8_t bytes[MAX(SEGMENT_HEADER_LEN, SEAL_LEN)];
+	uint8_t header[SEGMENT_HEADER_LEN], end[SEAL_LEN];
 	struct segment_seal seal;
 	ssize_t n;
 	int err;
 
-	n = read_at(file->fd, bytes, SEGMENT_HEADER_LEN, 0);
+	n = read_at(file->fd, header, SEGMENT_HEADER_LEN, 0);
 	if (n < 0)
 		return (int)n;
-	err = n == SEGMENT_HEADER_LEN ? segment_header_decode(&file->segment, bytes) : -EBADMSG;
+	err = n == SEGMENT_HEADER_LEN ? segment_header_decode(&file->segment, header) : -EBADMSG;
 	if (err != -EBADMSG)
 		return err;
 	if (size < SEGMENT_HEADER_LEN + SEAL_LEN || size % 8)
 		return -EBADMSG;
-	n = read_at(file->fd, bytes, SEAL_LEN, size - SEAL_LEN);
+	n = read_at(file->fd, end, SEAL_LEN, size - SEAL_LEN);
 	if (n < 0)
 		return (int)n;
-	err = n == SEAL_LEN ? segment_seal_decode(&seal, bytes, size - SEAL_LEN) : -EBADMSG;
+	err = n == SEAL_LEN ? segment_seal_decode(&seal, end, size - SEAL_LEN) : -EBADMSG;
 	if (!err)
 		file->segment = seal.segment;
 	return err;

@@ -7,8 +7,17 @@
 #include <time.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Each argument is evaluated once: it may be a call, or an atomic that others change. */
+#define MIN(a, b) CHOOSE_ONCE(a, <, b, __COUNTER__)
+#define MAX(a, b) CHOOSE_ONCE(a, >, b, __COUNTER__)
+#define CHOOSE_ONCE(a, op, b, id) CHOOSE_NAMED(a, op, b, id)
+#define CHOOSE_NAMED(a, op, b, id)                                              \
+	({                                                                      \
+		__typeof__(1 ? (a) : (b)) choose_a_##id = (a);                  \
+		__typeof__(1 ? (a) : (b)) choose_b_##id = (b);                  \
+		choose_a_##id op choose_b_##id ? choose_a_##id : choose_b_##id; \
+	})
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 

@@ -104,11 +104,30 @@ static void log_levels_have_names(void **state)
 	CHECK_EQ(log_debug("not shown"), 0);
 }
 
+static int counted(int *calls)
+{
+	return ++*calls;
+}
+
+/* The place of a journal's reader changes between two looks at it. */
+static void min_and_max_look_once(void **state)
+{
+	int calls = 0;
+
+	(void)state;
+	CHECK_EQ(MIN(counted(&calls), 5), 1);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(MAX(1, counted(&calls)), 2);
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(MAX(MIN(counted(&calls), 2), counted(&calls)), 4);
+	CHECK_EQ(calls, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(short_input_sticks), TEST(written_is_read_back),  TEST(buf_is_a_queue),
-		TEST(buf_prints),	  TEST(log_levels_have_names),
+		TEST(buf_prints),	  TEST(log_levels_have_names), TEST(min_and_max_look_once),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
