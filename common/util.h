@@ -9,6 +9,7 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Each argument is evaluated once: it may be a call, or an atomic that others change. */
+#ifndef __CPPCHECK__ /* does not understand it */
 #define MIN(a, b) CHOOSE_ONCE(a, <, b, __COUNTER__)
 #define MAX(a, b) CHOOSE_ONCE(a, >, b, __COUNTER__)
 #define CHOOSE_ONCE(a, op, b, id) CHOOSE_NAMED(a, op, b, id)
@@ -18,6 +19,10 @@
 		__typeof__(1 ? (a) : (b)) choose_b_##id = (b);                  \
 		choose_a_##id op choose_b_##id ? choose_a_##id : choose_b_##id; \
 	})
+#else
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#endif
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
