@@ -1,10 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What filter.c, filter_optimize.c and filter_translate.c share. */
 #pragma once
 
 #include "bpf/filter.h"
 
+#define FILTER_SCRATCH 16 /* words of M[] */
+
 struct filter_program {
-	uint16_t link_type;
 	size_t count;
 	struct filter_insn insns[];
 };
+
+/*
+ * An instruction with its successors as indices: both of a conditional jump, next of any other.
+ * All are behind it. There are no unconditional jumps left, but a FILTER_NOP.
+ */
+struct filter_op {
+	uint16_t code;
+	bool reachable;
+	bool x_is_header; /* X comes from LDX MSH, whichever way led here */
+	uint32_t k;
+	uint32_t next;	/* also where a jump that is taken goes to */
+	uint32_t other; /* where one that is not taken goes to */
+};
+
+#define FILTER_NOP 0x05 /* JMP | JA */
+
+/* What the instruction reads of the frame. */
+static inline unsigned int filter_load_size(uint16_t code)
+{
+	static const unsigned int sizes[] = { 4, 2, 1, 0 };
+
+	return sizes[code >> 3 & 3];
+}
+
+bool filter_is_absolute(uint16_t code);	     /* LD ABS */
+bool filter_is_indirect(uint16_t code);	     /* LD IND */
+bool filter_is_header_length(uint16_t code); /* LDX MSH */
+bool filter_is_branch(uint16_t code);	     /* conditional */
+bool filter_is_return(uint16_t code);
+
+/* -EINVAL, -ENOTSUP: see filter_from_classic(). */
+int filter_check(const struct filter_insn *insns, size_t count, char *error) must_check;
+/* Leaves out what earlier instructions on all ways, or on one, have settled; marks what is
+ * reachable. Linear in practice, unlike libpcap's own. */
+int filter_optimize(struct filter_op *ops, size_t count) must_check;

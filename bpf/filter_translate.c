@@ -1,585 +1,408 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cBPF to eBPF. The program is written twice. The first copy is for packets that have no tag beside
- * them and so many linear bytes that all loads near the start may read in place, which is checked
- * once for all of them. The second reads by xcap_load(). Both keep A in R7, X in R8; the first has
- * the frame's first byte in R9.
+ * Classic BPF to eBPF, in two copies of the same filter. The direct one reads the linear part of a
+ * packet without a tag beside it; a load beyond what was found to be there goes on, at the same
+ * place, in the careful one, which reads by the kernel's helper and puts the tag into its place.
+ * There is no way back, so that whatever is checked once on a way of the direct copy stays checked,
+ * and the verifier does not have to look at each load in two states.
  */
 #include <errno.h>
-#include <linux/bpf.h>
-#include <stddef.h>
-#include <stdio.h>
+#include <linux/filter.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "bpf/filter_internal.h"
-#include "bpf/splice.h"
-#include "bpf/xcap_abi.h"
+#include "bpf/filter_translation.h"
 
-#define LINKTYPE_RAW_IP 101
-/* Loads that end behind this do not make packets take the second copy: they call. */
-#define IN_PLACE_MAX 64
-#define START_MAX 256	/* of a header in front that is on no wire */
-#define INDEX_MAX 4096	/* X of a load in place */
-#define MEMORY_WORDS 16 /* M[] */
-#define STEPS_MAX 24	/* eBPF instructions of one cBPF instruction */
-#define PROLOGUE_MAX 64
-#define NEAR 32000 /* a jump's offset has 16 bits */
 /*
- * The verifier keeps 8,192 branches that it has not followed yet. Linux 6.18 follows AND and OR two
- * ways where a value is 0 or -1, and does not survive if that is one more (a NULL pointer in
- * maybe_fork_scalars). So whatever may be a branch counts, as if all were on one way.
+ * Go on in the careful copy if `if R2 > END`. Which of both ways the verifier follows first
+ * matters, see PENDING_MAX.
  */
-#define BRANCHES_MAX 8000
-
-/* cBPF, as far as it differs from eBPF: linux/bpf_common.h has the rest. */
-enum { CBPF_RET_A = 0x10, CBPF_TAX = 0x00 };
-
-/* Places on the stack, from R10. */
-enum {
-	AT_FRAME = -8,
-	AT_DATA_END = -16,
-	AT_MEMORY = -16 - 4 * MEMORY_WORDS,
-};
-
-enum { R0, R1, R2, R3, R4, R5, CONTEXT, A, X, DATA, FP };
-
-struct translation {
-	const struct filter_program *program;
-	enum filter_hook hook;
-	bool *reached; /* by number of cBPF instruction */
-	size_t *at;    /* where each of them begins in this copy */
-	bool *is_far;  /* its jumps need 32 bits; grows until it is stable */
-	struct bpf_insn *out;
-	size_t count, room;
-	uint32_t in_place; /* bytes that the first copy may read without a look */
-	uint32_t memory_used;
-	size_t branches;      /* of one copy */
-	bool copies_in_place; /* the first copy is being written */
-	bool grew;
-	char *error;
-};
-
-static void put(struct translation *t, uint8_t code, uint8_t dst, uint8_t src, int16_t off,
-		int32_t imm)
+static void unless_there(struct translation *t, uint32_t at)
 {
-	t->out[t->count++] = (struct bpf_insn){
-		.code = code, .dst_reg = dst & 15, .src_reg = src & 15, .off = off, .imm = imm
-	};
-}
-
-static void put_move(struct translation *t, uint8_t dst, uint8_t src)
-{
-	put(t, BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0);
-}
-
-static void put_move32(struct translation *t, uint8_t dst, uint8_t src)
-{
-	put(t, BPF_ALU | BPF_MOV | BPF_X, dst, src, 0, 0);
-}
-
-static void put_set32(struct translation *t, uint8_t dst, uint32_t value)
-{
-	put(t, BPF_ALU | BPF_MOV | BPF_K, dst, 0, 0, (int32_t)value);
-}
-
-static void put_alu32(struct translation *t, uint8_t op, uint8_t dst, uint32_t value)
-{
-	put(t, BPF_ALU | op | BPF_K, dst, 0, 0, (int32_t)value);
-}
-
-static void put_return(struct translation *t, uint32_t value)
-{
-	put_set32(t, R0, value);
-	put(t, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-}
-
-/* Jumps over the next `steps` instructions. */
-static void put_skip(struct translation *t, uint8_t code, uint8_t dst, uint8_t src, int32_t imm,
-		     int16_t steps)
-{
-	put(t, code, dst, src, steps, imm);
-}
-
-static int refuse(struct translation *t, size_t i)
-{
-	snprintf(t->error, FILTER_ERROR_LEN,
-		 "instruction %zu of the filter (code 0x%x) cannot be run in the kernel", i,
-		 t->program->insns[i].code);
-	return -EOPNOTSUPP;
-}
-
-static unsigned int load_len(uint16_t code)
-{
-	switch (BPF_SIZE(code)) {
-	case BPF_W:
-		return 4;
-	case BPF_H:
-		return 2;
-	case BPF_B:
-		return 1;
-	}
-	return 0;
-}
-
-static bool loads_packet(uint16_t code)
-{
-	return (BPF_CLASS(code) == BPF_LD &&
-		(BPF_MODE(code) == BPF_ABS || BPF_MODE(code) == BPF_IND)) ||
-	       (BPF_CLASS(code) == BPF_LDX && BPF_MODE(code) == BPF_MSH);
-}
-
-/* dst = len bytes of the frame at R3, or no match. */
-static void put_call(struct translation *t, uint8_t dst, unsigned int len)
-{
-	put_move(t, R1, CONTEXT);
-	put(t, BPF_LDX | BPF_MEM | BPF_DW, R2, FP, AT_FRAME, 0);
-	put_set32(t, R4, len);
-	put(t, BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, SPLICE_LOAD);
-	put_move(t, R1, R0);
-	put(t, BPF_ALU64 | BPF_RSH | BPF_K, R1, 0, 0, 32);
-	put_skip(t, BPF_JMP | BPF_JEQ | BPF_K, R1, 0, 0, 2);
-	put_return(t, 0);
-	put_move32(t, dst, R0);
-}
-
-/* From where a register points to, in host order. */
-static void put_read(struct translation *t, uint8_t dst, uint8_t from, uint32_t offset,
-		     uint16_t code)
-{
-	put(t, (uint8_t)(BPF_LDX | BPF_MEM | BPF_SIZE(code)), dst, from, (int16_t)offset, 0);
-	if (load_len(code) > 1)
-		put(t, BPF_ALU | BPF_END | BPF_TO_BE, dst, 0, 0, (int32_t)(8 * load_len(code)));
-}
-
-static bool is_in_place(const struct translation *t, uint32_t offset, unsigned int len)
-{
-	return t->copies_in_place && offset <= IN_PLACE_MAX && offset + len <= t->in_place;
-}
-
-static void put_absolute(struct translation *t, uint8_t dst, const struct filter_insn *insn)
-{
-	unsigned int len = load_len(insn->code);
-
-	if (is_in_place(t, insn->k, len)) {
-		put_read(t, dst, DATA, insn->k, insn->code);
+	if (!is_deep(t, at)) {
+		emit_jump(&t->out, EMIT_IF(BPF_JGT, R2, END), label(CAREFUL, at));
 		return;
 	}
-	put_set32(t, R3, insn->k);
-	put_call(t, dst, len);
+	emit_jump(&t->out, EMIT_IF(BPF_JLE, R2, END), label(THERE, at));
+	emit_jump(&t->out, EMIT_GOTO, label(CAREFUL, at));
+	emit_label(&t->out, label(THERE, at));
 }
 
-/* A = what is at X + k. */
-static void put_indirect(struct translation *t, const struct filter_insn *insn)
+static void direct_absolute(struct translation *t, uint32_t at, uint8_t to, unsigned int size)
 {
-	unsigned int len = load_len(insn->code);
-	size_t skip_index, skip_end, done;
-	bool tries = t->copies_in_place && insn->k <= INDEX_MAX;
+	const struct filter_op *op = &t->ops[at];
+	uint32_t end = op->k + size;
 
-	if (tries) {
-		put_move32(t, R1, X);
-		skip_index = t->count;
-		put_skip(t, BPF_JMP | BPF_JGT | BPF_K, R1, 0, INDEX_MAX, 0);
-		put(t, BPF_ALU64 | BPF_ADD | BPF_X, R1, DATA, 0, 0);
-		put_move(t, R2, R1);
-		put(t, BPF_ALU64 | BPF_ADD | BPF_K, R2, 0, 0, (int32_t)(insn->k + len));
-		put(t, BPF_LDX | BPF_MEM | BPF_DW, R3, FP, AT_DATA_END, 0);
-		skip_end = t->count;
-		put_skip(t, BPF_JMP | BPF_JGT | BPF_X, R2, R3, 0, 0);
-		put_read(t, A, R1, insn->k, insn->code);
-		done = t->count;
-		put_skip(t, BPF_JMP | BPF_JA, 0, 0, 0, 0);
-		t->out[skip_index].off = (int16_t)(t->count - skip_index - 1);
-		t->out[skip_end].off = (int16_t)(t->count - skip_end - 1);
+	if (op->k > DIRECT_MAX) {
+		emit_jump(&t->out, EMIT_GOTO, label(CAREFUL, at));
+		return;
 	}
-	/* In 64 bits: X + k must not come round to the start. */
-	put_move32(t, R3, X);
-	put_set32(t, R1, insn->k);
-	put(t, BPF_ALU64 | BPF_ADD | BPF_X, R3, R1, 0, 0);
-	put_move(t, R1, R3);
-	put(t, BPF_ALU64 | BPF_RSH | BPF_K, R1, 0, 0, 32);
-	put_skip(t, BPF_JMP | BPF_JEQ | BPF_K, R1, 0, 0, 2);
-	put_return(t, 0);
-	put_call(t, A, len);
-	if (tries)
-		t->out[done].off = (int16_t)(t->count - done - 1);
-}
-
-static void put_frame_len(struct translation *t, uint8_t dst)
-{
-	put(t, BPF_LDX | BPF_MEM | BPF_DW, R1, FP, AT_FRAME, 0);
-	put(t, BPF_LDX | BPF_MEM | BPF_W, dst, R1, offsetof(struct xcap_frame, len), 0);
-}
-
-static int put_load(struct translation *t, size_t i)
-{
-	const struct filter_insn *insn = &t->program->insns[i];
-	bool is_x = BPF_CLASS(insn->code) == BPF_LDX;
-	uint8_t dst = is_x ? X : A;
-
-	if (loads_packet(insn->code) && !load_len(insn->code))
-		return refuse(t, i);
-	switch (BPF_MODE(insn->code)) {
-	case BPF_IMM:
-		put_set32(t, dst, insn->k);
-		return 0;
-	case BPF_LEN:
-		put_frame_len(t, dst);
-		return 0;
-	case BPF_MEM:
-		if (insn->k >= MEMORY_WORDS)
-			return refuse(t, i);
-		put(t, BPF_LDX | BPF_MEM | BPF_W, dst, FP, (int16_t)(AT_MEMORY + 4 * (int)insn->k),
-		    0);
-		return 0;
-	case BPF_ABS:
-		if (is_x)
-			return refuse(t, i);
-		put_absolute(t, A, insn);
-		return 0;
-	case BPF_IND:
-		if (is_x)
-			return refuse(t, i);
-		put_indirect(t, insn);
-		return 0;
-	case BPF_MSH:
-		if (!is_x || BPF_SIZE(insn->code) != BPF_B)
-			return refuse(t, i);
-		put_absolute(t, X, insn);
-		put_alu32(t, BPF_AND, X, 0xf);
-		put_alu32(t, BPF_LSH, X, 2);
-		return 0;
+	if (t->checked[at] < end) {
+		if (t->checked[at])
+			end = MAX(end, t->reach[at]);
+		emit(&t->out, EMIT_MOV(R2, BASE));
+		emit(&t->out, EMIT_OPK(BPF_ADD, R2, (int32_t)end));
+		unless_there(t, at);
 	}
-	return refuse(t, i);
+	emit(&t->out, EMIT_LOAD(width(size), to, BASE, op->k));
+	swap_bytes(t, to, size);
 }
 
-/* Division by zero does not match; a shift of 32 bits or more leaves nothing. */
-static int put_arithmetic(struct translation *t, size_t i)
+/* Behind a header: the common case of a port. */
+static void direct_at_x(struct translation *t, uint32_t at, unsigned int size)
 {
-	const struct filter_insn *insn = &t->program->insns[i];
-	uint8_t op = BPF_OP(insn->code), from = BPF_SRC(insn->code);
-	bool divides = op == BPF_DIV || op == BPF_MOD, shifts = op == BPF_LSH || op == BPF_RSH;
+	uint32_t k = t->ops[at].k;
 
-	if (op > BPF_XOR)
-		return refuse(t, i);
-	if (op == BPF_NEG) {
-		put(t, BPF_ALU | BPF_NEG, A, 0, 0, 0);
-	} else if (from == BPF_K) {
-		if (divides && !insn->k)
-			put_return(t, 0);
-		else if (shifts && insn->k >= 32)
-			put_set32(t, A, 0);
-		else
-			put_alu32(t, op, A, insn->k);
+	if (t->checked_at_x[at] < k + size) {
+		emit(&t->out, EMIT_MOV(R2, AT_X));
+		emit(&t->out, EMIT_OPK(BPF_ADD, R2, (int32_t)(k + size)));
+		unless_there(t, at);
+	}
+	emit(&t->out, EMIT_LOAD(width(size), A, AT_X, k));
+	swap_bytes(t, A, size);
+}
+
+static void direct_indirect(struct translation *t, uint32_t at, unsigned int size)
+{
+	const struct filter_op *op = &t->ops[at];
+
+	if (op->k > OFFSET_MAX) {
+		emit_jump(&t->out, EMIT_GOTO, no_match(t));
+		return;
+	}
+	if (is_at_x(op)) {
+		direct_at_x(t, at, size);
+		return;
+	}
+	emit(&t->out, EMIT_MOV32(R1, X));
+	if (op->k)
+		emit(&t->out, EMIT_OPK(BPF_ADD, R1, (int32_t)op->k));
+	if (is_deep(t, at)) {
+		emit_jump(&t->out, EMIT_IFK(BPF_JLE, R1, DIRECT_MAX), label(NEAR, at));
+		emit_jump(&t->out, EMIT_GOTO, label(CAREFUL, at));
+		emit_label(&t->out, label(NEAR, at));
 	} else {
-		if (divides) {
-			put_skip(t, BPF_JMP32 | BPF_JNE | BPF_K, X, 0, 0, 2);
-			put_return(t, 0);
-		}
-		if (shifts) {
-			put_skip(t, BPF_JMP32 | BPF_JLT | BPF_K, X, 0, 32, 2);
-			put_set32(t, A, 0);
-			put_skip(t, BPF_JMP | BPF_JA, 0, 0, 0, 1);
-		}
-		put(t, BPF_ALU | op | BPF_X, A, X, 0, 0);
+		emit_jump(&t->out, EMIT_IFK(BPF_JGT, R1, DIRECT_MAX), label(CAREFUL, at));
 	}
-	return 0;
+	emit(&t->out, EMIT_OP(BPF_ADD, R1, BASE));
+	emit(&t->out, EMIT_MOV(R2, R1));
+	emit(&t->out, EMIT_OPK(BPF_ADD, R2, (int32_t)size));
+	unless_there(t, at);
+	emit(&t->out, EMIT_LOAD(width(size), A, R1, 0));
+	swap_bytes(t, A, size);
 }
 
-/* To the cBPF instruction `target`; its place is that of the round before, until all are stable. */
-static void put_goto(struct translation *t, size_t i, size_t target)
+static void load_absolute(struct translation *t, uint32_t at, uint8_t to, unsigned int size)
 {
-	size_t next = i;
-	ptrdiff_t distance = (ptrdiff_t)t->at[target] - (ptrdiff_t)t->count - 1;
-
-	while (++next < target && !t->reached[next])
-		;
-	if (next == target)
-		return;
-	if (distance > NEAR && !t->is_far[i])
-		t->is_far[i] = t->grew = true;
-	if (t->is_far[i])
-		put(t, BPF_JMP32 | BPF_JA, 0, 0, 0, (int32_t)distance);
+	if (t->careful)
+		careful_absolute(t, at, to, size);
 	else
-		put(t, BPF_JMP | BPF_JA, 0, 0, (int16_t)distance, 0);
+		direct_absolute(t, at, to, size);
 }
 
-static uint8_t inverse(uint8_t op)
+static int scratch(uint32_t word)
 {
-	switch (op) {
-	case BPF_JEQ:
-		return BPF_JNE;
-	case BPF_JGT:
-		return BPF_JLE;
-	case BPF_JGE:
-		return BPF_JLT;
-	}
-	return 0;
+	return SCRATCH + 4 * (int)word;
 }
 
-static int put_branch(struct translation *t, size_t i)
+/* BPF_LD and BPF_LDX but what reads the frame. */
+static void load_value(struct translation *t, const struct filter_op *op)
 {
-	const struct filter_insn *insn = &t->program->insns[i];
-	uint8_t op = BPF_OP(insn->code), from = BPF_SRC(insn->code), code;
-	uint8_t other = from == BPF_X ? X : 0;
-	int32_t value = from == BPF_X ? 0 : (int32_t)insn->k;
-	size_t yes = i + 1 + insn->jt, no = i + 1 + insn->jf;
-	ptrdiff_t distance;
+	uint8_t to = BPF_CLASS(op->code) == BPF_LD ? A : X;
 
-	if (op == BPF_JA) {
-		put_goto(t, i, i + 1 + insn->k);
-		return 0;
+	switch (BPF_MODE(op->code)) {
+	case BPF_IMM:
+		emit(&t->out, EMIT_SET32(to, (int32_t)op->k));
+		break;
+	case BPF_MEM:
+		emit(&t->out, EMIT_LOAD(BPF_W, to, FP, scratch(op->k)));
+		break;
+	case BPF_LEN:
+		emit(&t->out, EMIT_LOAD(BPF_W, to, FRAME, offsetof(struct xcap_frame, len)));
+		break;
 	}
-	if (op != BPF_JEQ && op != BPF_JGT && op != BPF_JGE && op != BPF_JSET)
-		return refuse(t, i);
-	if (yes == no) {
-		put_goto(t, i, yes);
-		return 0;
-	}
-	if (insn->jt == 0 && inverse(op)) {
-		op = inverse(op);
-		no = yes;
-		yes = i + 1 + insn->jf;
-	}
-	code = BPF_JMP32 | op | from;
-	distance = (ptrdiff_t)t->at[yes] - (ptrdiff_t)t->count - 1;
-	if (distance > NEAR && !t->is_far[i])
-		t->is_far[i] = t->grew = true;
-	if (t->is_far[i]) {
-		put_skip(t, code, A, other, value, 1);
-		put_skip(t, BPF_JMP | BPF_JA, 0, 0, 0, 1);
-		put(t, BPF_JMP32 | BPF_JA, 0, 0, 0,
-		    (int32_t)((ptrdiff_t)t->at[yes] - (ptrdiff_t)t->count - 1));
+}
+
+static void load(struct translation *t, uint32_t at)
+{
+	const struct filter_op *op = &t->ops[at];
+	unsigned int size = filter_load_size(op->code);
+
+	if (filter_is_absolute(op->code)) {
+		load_absolute(t, at, A, size);
+	} else if (filter_is_indirect(op->code)) {
+		if (t->careful)
+			careful_indirect(t, at, size);
+		else
+			direct_indirect(t, at, size);
+	} else if (filter_is_header_length(op->code)) {
+		load_absolute(t, at, X, 1);
+		emit(&t->out, EMIT_OPK32(BPF_AND, X, 0xf));
+		emit(&t->out, EMIT_OPK32(BPF_LSH, X, 2));
+		if (!t->careful && t->loads_at_x) {
+			emit(&t->out, EMIT_MOV32(AT_X, X));
+			emit(&t->out, EMIT_OP(BPF_ADD, AT_X, BASE));
+		}
 	} else {
-		put_skip(t, code, A, other, value, (int16_t)distance);
+		load_value(t, op);
 	}
-	put_goto(t, i, no);
-	return 0;
 }
 
-static int put_insn(struct translation *t, size_t i)
+/*
+ * Nothing is left of A after a shift by X >= 32, but bpf_filter() leaves one by a constant to the
+ * processor, which takes it modulo 32 (x86-64, arm64).
+ */
+static void shift(struct translation *t, const struct filter_op *op)
 {
-	const struct filter_insn *insn = &t->program->insns[i];
+	if (BPF_SRC(op->code) == BPF_K) {
+		emit(&t->out, EMIT_OPK32(BPF_OP(op->code), A, (int32_t)(op->k & 31)));
+		return;
+	}
+	/* Without a branch: times (X < 32). */
+	emit(&t->out, EMIT_MOV32(R1, X));
+	emit(&t->out, EMIT_OPK(BPF_SUB, R1, 32));
+	emit(&t->out, EMIT_OPK(BPF_RSH, R1, 63));
+	emit(&t->out, EMIT_OP32(BPF_OP(op->code), A, X));
+	emit(&t->out, EMIT_OP32(BPF_MUL, A, R1));
+}
 
-	switch (BPF_CLASS(insn->code)) {
+static void compute(struct translation *t, const struct filter_op *op)
+{
+	switch (BPF_OP(op->code)) {
+	case BPF_LSH:
+	case BPF_RSH:
+		shift(t, op);
+		return;
+	case BPF_NEG:
+		emit(&t->out, EMIT(BPF_ALU | BPF_NEG, A, 0, 0, 0));
+		return;
+	case BPF_DIV:
+	case BPF_MOD:
+		if (BPF_SRC(op->code) == BPF_X)
+			emit_jump(&t->out, EMIT(BPF_JMP32 | BPF_JEQ | BPF_K, X, 0, 0, 0),
+				  no_match(t));
+		break;
+	}
+	if (BPF_SRC(op->code) == BPF_X)
+		emit(&t->out, EMIT_OP32(BPF_OP(op->code), A, X));
+	else
+		emit(&t->out, EMIT_OPK32(BPF_OP(op->code), A, (int32_t)op->k));
+}
+
+static uint32_t next_reachable(const struct translation *t, uint32_t at)
+{
+	do {
+		at++;
+	} while (at < t->count && !t->ops[at].reachable);
+	return at;
+}
+
+static void go_on(struct translation *t, uint32_t at)
+{
+	if (t->ops[at].next != next_reachable(t, at))
+		emit_jump(&t->out, EMIT_GOTO, label_of(t, t->ops[at].next));
+}
+
+static void branch(struct translation *t, uint32_t at)
+{
+	const struct filter_op *op = &t->ops[at];
+	uint32_t taken = op->next, not_taken = op->other, next = next_reachable(t, at);
+	struct bpf_insn insn = EMIT(BPF_JMP32 | BPF_OP(op->code) | BPF_SRC(op->code), A,
+				    BPF_SRC(op->code) == BPF_X ? X : 0, 0, (int32_t)op->k);
+	uint8_t inverse = emit_inverse(insn.code);
+	bool turn = is_deep(t, at) ? taken > not_taken : taken == next;
+
+	if (BPF_SRC(op->code) == BPF_X)
+		insn.imm = 0;
+	if (turn && inverse) {
+		insn.code = inverse;
+		taken = op->other;
+		not_taken = op->next;
+	}
+	emit_jump(&t->out, insn, label_of(t, taken));
+	if (not_taken != next)
+		emit_jump(&t->out, EMIT_GOTO, label_of(t, not_taken));
+}
+
+static void give_back(struct translation *t, const struct filter_op *op)
+{
+	if (t->careful && (op->code == (BPF_RET | BPF_A) || op->k)) {
+		emit(&t->out, EMIT_LOAD(BPF_DW, R1, FP, FAILED));
+		emit_jump(&t->out, EMIT_IFK(BPF_JNE, R1, 0), no_match(t));
+	}
+	if (op->code == (BPF_RET | BPF_K))
+		emit(&t->out, EMIT_SET32(A, (int32_t)op->k));
+	emit(&t->out, EMIT_EXIT);
+}
+
+static void translate_op(struct translation *t, uint32_t at)
+{
+	const struct filter_op *op = &t->ops[at];
+
+	emit_label(&t->out, label_of(t, at));
+	switch (BPF_CLASS(op->code)) {
 	case BPF_LD:
 	case BPF_LDX:
-		return put_load(t, i);
+		load(t, at);
+		break;
 	case BPF_ST:
 	case BPF_STX:
-		if (insn->k >= MEMORY_WORDS)
-			return refuse(t, i);
-		put(t, BPF_STX | BPF_MEM | BPF_W, FP, BPF_CLASS(insn->code) == BPF_ST ? A : X,
-		    (int16_t)(AT_MEMORY + 4 * (int)insn->k), 0);
-		return 0;
+		emit(&t->out,
+		     EMIT_STORE(BPF_W, FP, scratch(op->k), BPF_CLASS(op->code) == BPF_ST ? A : X));
+		break;
 	case BPF_ALU:
-		return put_arithmetic(t, i);
-	case BPF_JMP:
-		return put_branch(t, i);
-	case BPF_RET:
-		if ((insn->code & 0x18) == CBPF_RET_A)
-			put_move32(t, R0, A);
-		else
-			put_set32(t, R0, insn->k);
-		put(t, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-		return 0;
+		compute(t, op);
+		break;
 	case BPF_MISC:
-		if ((insn->code & 0xf8) == CBPF_TAX)
-			put_move32(t, X, A);
+		if (op->code == (BPF_MISC | BPF_TAX))
+			emit(&t->out, EMIT_MOV32(X, A));
 		else
-			put_move32(t, A, X);
-		return 0;
+			emit(&t->out, EMIT_MOV32(A, X));
+		break;
+	case BPF_RET:
+		give_back(t, op);
+		return;
+	case BPF_JMP:
+		if (filter_is_branch(op->code)) {
+			branch(t, at);
+			return;
+		}
+		break;
 	}
-	return refuse(t, i);
+	go_on(t, at);
 }
 
-/* Once; t->at of the round before is good if nothing grew. */
-static int put_copy(struct translation *t)
+static void clear_registers(struct translation *t)
 {
-	for (size_t i = 0; i < t->program->count; i++) {
-		int err;
+	emit(&t->out, EMIT_SET32(A, 0));
+	emit(&t->out, EMIT_SET32(X, 0));
+}
 
-		if (t->at[i] != t->count)
-			t->grew = true;
-		t->at[i] = t->count;
-		err = t->reached[i] ? put_insn(t, i) : 0;
-		if (err)
-			return err;
+static void begin(struct translation *t)
+{
+	size_t data = t->is_xdp ? offsetof(struct xdp_md, data) : offsetof(struct __sk_buff, data);
+	size_t end = t->is_xdp ? offsetof(struct xdp_md, data_end)
+			       : offsetof(struct __sk_buff, data_end);
+
+	emit(&t->out, EMIT_MOV(FRAME, R2));
+	emit(&t->out, EMIT_STORE(BPF_DW, FP, CONTEXT, R1));
+	emit(&t->out, EMIT_LOAD(BPF_W, BASE, R1, data));
+	emit(&t->out, EMIT_LOAD(BPF_W, END, R1, end));
+	emit(&t->out, EMIT_LOAD(BPF_W, R3, FRAME, offsetof(struct xcap_frame, start)));
+	emit_jump(&t->out, EMIT_IFK(BPF_JGT, R3, XCAP_FRAME_START_MAX), no_match(t));
+	emit(&t->out, EMIT_OP(BPF_ADD, BASE, R3));
+	for (uint32_t word = 0; word < FILTER_SCRATCH; word++) {
+		if (t->uninitialised & 1u << word)
+			emit(&t->out, EMIT_STOREK(BPF_W, FP, scratch(word), 0));
 	}
-	return 0;
-}
-
-static int put_stable_copy(struct translation *t)
-{
-	size_t begin = t->count;
-	int err = 0;
-
-	memset(t->is_far, 0, t->program->count * sizeof(*t->is_far));
-	memset(t->at, 0, t->program->count * sizeof(*t->at));
-	do {
-		t->count = begin;
-		t->grew = false;
-		err = put_copy(t);
-	} while (!err && t->grew);
-	return err;
-}
-
-/* Ends with a jump to the second copy, in its place from the start: the second last instruction. */
-static size_t put_prologue(struct translation *t)
-{
-	static const struct {
-		int16_t data, data_end;
-	} contexts[] = {
-		[FILTER_TCX] = { offsetof(struct __sk_buff, data),
-				 offsetof(struct __sk_buff, data_end) },
-		[FILTER_XDP] = { offsetof(struct xdp_md, data), offsetof(struct xdp_md, data_end) },
-	};
-	bool starts_later = t->program->link_type == LINKTYPE_RAW_IP;
-
-	/* That is never so, but the verifier wants it asked; and it wants xcap_load() to be called.
-	 */
-	put_skip(t, BPF_JMP | BPF_JNE | BPF_K, R2, 0, 0, 5);
-	put_set32(t, R3, 0);
-	put_set32(t, R4, 0);
-	put(t, BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, SPLICE_LOAD);
-	put_return(t, 0);
-	put_move(t, CONTEXT, R1);
-	put(t, BPF_STX | BPF_MEM | BPF_DW, FP, R2, AT_FRAME, 0);
-	put_set32(t, A, 0);
-	put_set32(t, X, 0);
-	for (uint32_t word = 0; word < MEMORY_WORDS; word++)
-		if (t->memory_used & 1u << word)
-			put(t, BPF_ST | BPF_MEM | BPF_W, FP, 0,
-			    (int16_t)(AT_MEMORY + 4 * (int)word), 0);
-	put(t, BPF_LDX | BPF_MEM | BPF_W, DATA, CONTEXT, contexts[t->hook].data, 0);
-	put(t, BPF_LDX | BPF_MEM | BPF_W, R3, CONTEXT, contexts[t->hook].data_end, 0);
-	put(t, BPF_STX | BPF_MEM | BPF_DW, FP, R3, AT_DATA_END, 0);
-	put(t, BPF_LDX | BPF_MEM | BPF_W, R1, R2, offsetof(struct xcap_frame, has_tag), 0);
-	put_skip(t, BPF_JMP | BPF_JNE | BPF_K, R1, 0, 0, starts_later ? 6 : 3);
-	if (starts_later) {
-		put(t, BPF_LDX | BPF_MEM | BPF_W, R1, R2, offsetof(struct xcap_frame, start), 0);
-		put_skip(t, BPF_JMP | BPF_JGT | BPF_K, R1, 0, START_MAX, 4);
-		put(t, BPF_ALU64 | BPF_ADD | BPF_X, DATA, R1, 0, 0);
+	emit(&t->out, EMIT_STOREK(BPF_DW, FP, FAILED, 0));
+	if (t->straddles) {
+		emit(&t->out, EMIT_STOREK(BPF_DW, FP, WINDOW, 0));
+		emit(&t->out, EMIT_STOREK(BPF_DW, FP, WINDOW + 8, 0));
+		emit(&t->out, EMIT_STOREK(BPF_DW, FP, FRAME_END, 0));
 	}
-	put_move(t, R1, DATA);
-	put(t, BPF_ALU64 | BPF_ADD | BPF_K, R1, 0, 0, (int32_t)t->in_place);
-	put_skip(t, BPF_JMP | BPF_JLE | BPF_X, R1, R3, 0, 1);
-	put(t, BPF_JMP32 | BPF_JA, 0, 0, 0, 0);
-	return t->count - 1;
+	emit(&t->out, EMIT_LOAD(BPF_W, R1, FRAME, offsetof(struct xcap_frame, has_tag)));
+	emit_jump(&t->out, EMIT_IFK(BPF_JNE, R1, 0), label(CAREFUL, t->count));
+	emit(&t->out, EMIT_STORE(BPF_DW, FP, SHIFTED, R3));
+	emit(&t->out, EMIT_STOREK(BPF_DW, FP, TAG_LEN, 0));
+	emit(&t->out, EMIT_STOREK(BPF_DW, FP, NO_TAG, OFF_PLACE));
+	clear_registers(t);
 }
 
-/* In the copy that has more of them. */
-static unsigned int branches_of(const struct filter_insn *insn)
+/* What has a tag beside it is filtered by the careful copy from the start. */
+static void begin_tagged(struct translation *t)
 {
-	uint8_t op = BPF_OP(insn->code);
-
-	if (loads_packet(insn->code))
-		return BPF_MODE(insn->code) == BPF_IND ? 4 : 2;
-	if (BPF_CLASS(insn->code) == BPF_JMP)
-		return op != BPF_JA;
-	return BPF_CLASS(insn->code) == BPF_ALU &&
-	       (op == BPF_AND || op == BPF_OR || BPF_SRC(insn->code) == BPF_X);
+	emit_label(&t->out, label(CAREFUL, t->count));
+	emit(&t->out, EMIT_OPK(BPF_SUB, R3, TAG_LEN_BYTES));
+	emit(&t->out, EMIT_STORE(BPF_DW, FP, SHIFTED, R3));
+	emit(&t->out, EMIT_STOREK(BPF_DW, FP, TAG_LEN, TAG_LEN_BYTES));
+	emit(&t->out, EMIT_STOREK(BPF_DW, FP, NO_TAG, 0));
+	if (t->straddles)
+		careful_fill_window(t);
+	emit_label(&t->out, tag_ready(t));
+	clear_registers(t);
 }
 
-/* Everything that can be run, and what it needs. A jump leads on, and not beyond the end. */
-static int look_over(struct translation *t)
+static void translate_all(struct translation *t)
 {
-	const struct filter_program *program = t->program;
-	size_t last = program->count - 1;
+	begin(t);
+	for (uint32_t at = 0; at < t->count; at++) {
+		if (t->ops[at].reachable)
+			translate_op(t, at);
+	}
+	emit_label(&t->out, no_match(t));
+	emit(&t->out, EMIT_SET32(A, 0));
+	emit(&t->out, EMIT_EXIT);
+	t->careful = true;
+	begin_tagged(t);
+	for (uint32_t at = 0; at < t->count; at++) {
+		if (t->ops[at].reachable)
+			translate_op(t, at);
+	}
+	if (t->straddles)
+		careful_fill_window_slowly(t);
+}
 
-	t->reached[0] = true;
-	for (size_t i = 0; i < program->count; i++) {
+static void read_ops(const struct filter_program *program, struct filter_op *ops)
+{
+	for (uint32_t i = 0; i < program->count; i++) {
 		const struct filter_insn *insn = &program->insns[i];
-		uint64_t yes, no;
+		uint32_t last = (uint32_t)program->count - 1;
 
-		if (!t->reached[i])
-			continue;
-		yes = no = i + 1;
-		t->branches += branches_of(insn);
-		if (loads_packet(insn->code) && BPF_MODE(insn->code) != BPF_IND &&
-		    insn->k <= IN_PLACE_MAX && insn->k + load_len(insn->code) <= IN_PLACE_MAX)
-			t->in_place = MAX(t->in_place, insn->k + load_len(insn->code));
-		if (BPF_CLASS(insn->code) == BPF_LD || BPF_CLASS(insn->code) == BPF_LDX)
-			t->memory_used |= BPF_MODE(insn->code) == BPF_MEM && insn->k < MEMORY_WORDS
-						  ? 1u << insn->k
-						  : 0;
-		if (BPF_CLASS(insn->code) == BPF_RET)
-			continue;
-		/* Nothing follows what always divides by zero. */
-		if (BPF_CLASS(insn->code) == BPF_ALU && BPF_SRC(insn->code) == BPF_K && !insn->k &&
-		    (BPF_OP(insn->code) == BPF_DIV || BPF_OP(insn->code) == BPF_MOD))
-			continue;
-		if (BPF_CLASS(insn->code) == BPF_JMP) {
-			yes += BPF_OP(insn->code) == BPF_JA ? insn->k : insn->jt;
-			no += BPF_OP(insn->code) == BPF_JA ? insn->k : insn->jf;
+		ops[i] = (struct filter_op){ .code = insn->code,
+					     .k = insn->k,
+					     .next = MIN(i + 1, last) };
+		if (insn->code == FILTER_NOP) {
+			ops[i].next = i + 1 + insn->k;
+		} else if (filter_is_branch(insn->code)) {
+			ops[i].next = i + 1 + insn->jt;
+			ops[i].other = i + 1 + insn->jf;
+			if (insn->jt == insn->jf)
+				ops[i].code = FILTER_NOP;
 		}
-		if (yes > last || no > last) {
-			snprintf(t->error, FILTER_ERROR_LEN,
-				 "instruction %zu of the filter jumps back, or beyond its end%s", i,
-				 yes > UINT32_MAX - last ? " (ip6 protochain cannot be run in "
-							   "the kernel)"
-							 : "");
-			return -EOPNOTSUPP;
-		}
-		t->reached[yes] = t->reached[no] = true;
 	}
-	if (t->branches <= BRANCHES_MAX)
-		return 0;
-	snprintf(t->error, FILTER_ERROR_LEN,
-		 "the filter is too long for the kernel: %zu branches, %d are allowed (networks "
-		 "instead of hosts make it shorter)",
-		 t->branches, BRANCHES_MAX);
-	return -E2BIG;
 }
 
-static int translate(struct translation *t)
+int filter_translate(struct filter_code *ret, const struct filter_program *program,
+		     enum filter_hook hook, char error[FILTER_ERROR_LEN])
 {
-	size_t to_second;
+	struct translation t = { .count = (uint32_t)program->count, .is_xdp = hook == FILTER_XDP };
+	struct filter_code code = {};
+	struct filter_op *ops;
 	int err;
 
-	err = look_over(t);
+	err = filter_check(program->insns, program->count, error);
 	if (err)
 		return err;
-	to_second = put_prologue(t);
-	t->copies_in_place = true;
-	err = put_stable_copy(t);
-	if (err)
-		return err;
-	t->out[to_second].imm = (int32_t)(t->count - to_second - 1);
-	t->copies_in_place = false;
-	return put_stable_copy(t);
-}
-
-int filter_translate(const struct filter_program *program, enum filter_hook hook,
-		     struct filter_code *ret, char error[FILTER_ERROR_LEN])
-{
-	size_t count = program->count;
-	struct translation t = {
-		.program = program,
-		.hook = hook,
-		.reached = calloc(count + 1, sizeof(*t.reached)),
-		.is_far = calloc(count + 1, sizeof(*t.is_far)),
-		.at = calloc(count + 1, sizeof(*t.at)),
-		.out = calloc(PROLOGUE_MAX + 2 * STEPS_MAX * count, sizeof(*t.out)),
-		.error = error,
-	};
-	int err = -ENOMEM;
-
-	if (!count) {
-		snprintf(error, FILTER_ERROR_LEN, "an empty program");
-		err = -EINVAL;
-	} else if (t.reached && t.is_far && t.at && t.out) {
-		err = translate(&t);
-	} else {
-		snprintf(error, FILTER_ERROR_LEN, "out of memory");
+	ops = calloc(program->count, sizeof(*ops));
+	if (!ops)
+		return explain(error, -ENOMEM, "cannot translate the filter");
+	read_ops(program, ops);
+	t.ops = ops;
+	err = filter_optimize(ops, program->count) ?:
+	      filter_analyze(&t) ?: emit_begin(&t.out, (program->count + 1) * LABELS);
+	if (!err) {
+		translate_all(&t);
+		err = emit_end(&t.out, &code.insns, &code.count);
 	}
+	if (err == -E2BIG)
+		(void)explain_only(error, err,
+				   "the filter is too long for the kernel: more than %d branches, "
+				   "one behind the other (use net instead of many host)",
+				   PENDING_LIMIT);
+	else if (err)
+		(void)explain(error, err, "cannot translate the filter");
+	else if (code.count > FILTER_CODE_MAX)
+		err = explain_only(error, -E2BIG,
+				   "the filter is too long for the kernel: %zu instructions, at "
+				   "most %d (use net instead of many host)",
+				   code.count, FILTER_CODE_MAX);
 	if (err)
-		free(t.out);
+		free(code.insns);
 	else
-		*ret = (struct filter_code){ .insns = t.out, .count = t.count };
-	free(t.reached);
-	free(t.is_far);
-	free(t.at);
+		*ret = code;
+	emit_release(&t.out);
+	filter_analysis_release(&t);
+	free(ops);
 	return err;
 }
 

@@ -178,8 +178,8 @@ static int compile_filter(struct dataplane_interface *interface, char *error)
 		return 0;
 	err = filter_compile(&program, config->filter, interface->link_type, why);
 	if (!err) {
-		err = filter_translate(program, config->mode == XCAP_TAP ? FILTER_XDP : FILTER_TCX,
-				       &interface->filter, why);
+		err = filter_translate(&interface->filter, program,
+				       config->mode == XCAP_TAP ? FILTER_XDP : FILTER_TCX, why);
 		filter_destroy(program);
 	}
 	return err ? explain_only(error, err, "cannot filter on %s: %s", config->name, why) : 0;

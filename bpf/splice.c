@@ -13,7 +13,13 @@
 #include <string.h>
 
 #define FUNCTION "xcap_filter"
-#define LOAD "xcap_load"
+
+/* A function that is not static may be called with NULL, says the verifier. */
+static const struct bpf_insn prologue[] = {
+	{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = BPF_REG_2, .off = 2 },
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
 
 /* What splice_load() is loading; lists that libbpf borrows until the program is loaded. */
 static struct {
@@ -27,7 +33,6 @@ static struct {
 /* Where the function was, and what is there now. In instructions. */
 struct gap {
 	size_t start, end, count;
-	size_t load; /* where xcap_load() was */
 };
 
 static size_t moved(const struct gap *gap, size_t at)
@@ -47,14 +52,12 @@ static int find_gap(struct gap *ret, const struct bpf_prog_load_opts *opts, size
 	for (__u32 i = 0; i < opts->func_info_cnt; i++) {
 		type = btf__type_by_id(btf, list[i].type_id);
 		name = type ? btf__name_by_offset(btf, type->name_off) : "";
-		if (!strcmp(name, LOAD))
-			ret->load = list[i].insn_off;
 		if (strcmp(name, FUNCTION) != 0)
 			continue;
 		ret->start = list[i].insn_off;
 		ret->end = i + 1 < opts->func_info_cnt ? list[i + 1].insn_off : insn_count;
 	}
-	return ret->end && ret->load ? 0 : -ENOENT;
+	return ret->end ? 0 : -ENOENT;
 }
 
 static bool refers_to_insn(const struct bpf_insn *insn)
@@ -76,17 +79,6 @@ static void copy_insns(struct bpf_insn *to, const struct bpf_insn *from, size_t 
 		if (refers_to_insn(&from[i]))
 			to[at].imm = (__s32)((ssize_t)moved(gap, i + 1 + (size_t)from[i].imm) -
 					     (ssize_t)at - 1);
-	}
-}
-
-static void put_filter(struct bpf_insn *insns, const struct gap *gap)
-{
-	size_t load = moved(gap, gap->load);
-
-	memcpy(insns + gap->start, current.code, current.count * sizeof(*insns));
-	for (size_t i = gap->start; i < gap->start + gap->count; i++) {
-		if (refers_to_insn(&insns[i]) && insns[i].imm == SPLICE_LOAD)
-			insns[i].imm = (__s32)((ssize_t)load - (ssize_t)i - 1);
 	}
 }
 
@@ -131,7 +123,7 @@ static int move_lines(struct bpf_prog_load_opts *opts, const struct gap *gap)
 static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts)
 {
 	size_t before = bpf_program__insn_cnt(program), after;
-	struct gap gap = { .count = current.count };
+	struct gap gap = { .count = ARRAY_SIZE(prologue) + current.count };
 	struct bpf_insn *insns;
 	int err;
 
@@ -143,7 +135,9 @@ static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts
 	if (!insns)
 		return -ENOMEM;
 	copy_insns(insns, bpf_program__insns(program), before, &gap);
-	put_filter(insns, &gap);
+	memcpy(insns + gap.start, prologue, sizeof(prologue));
+	memcpy(insns + gap.start + ARRAY_SIZE(prologue), current.code,
+	       current.count * sizeof(*insns));
 	err = move_functions(opts, &gap);
 	if (!err)
 		err = move_lines(opts, &gap);

@@ -13,9 +13,6 @@
 
 /* Before the first object is opened. May be called again. */
 int splice_init(void) must_check;
-/* As imm of a BPF_PSEUDO_CALL in the code: xcap_load(). */
-#define SPLICE_LOAD (-2)
-
 /*
  * bpf_object__load() with this code as the body of xcap_filter(): int (context, const struct
  * xcap_frame *), 0 for no match. code NULL: with the body it has.

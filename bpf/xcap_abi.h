@@ -65,9 +65,11 @@ struct xcap_config {
 	__u32 has_filter;     /* xcap_filter() is asked */
 };
 
+#define XCAP_FRAME_START_MAX 4095
+
 /* A frame as a filter sees it: tags in band, though one may be beside the packet. */
 struct xcap_frame {
-	__u32 start;   /* offset of its first byte in the packet's data */
+	__u32 start;   /* offset of its first byte in the packet's data, up to the maximum above */
 	__u32 len;     /* on the wire, tags included */
 	__u32 has_tag; /* tag belongs behind the MAC addresses, and is not in the data */
 	__u8 tag[4];   /* TPID and TCI, network byte order */
@@ -145,9 +147,9 @@ enum xcap_offload {
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
 _Static_assert(sizeof(struct xcap_config) == 28, "xcap_config");
-_Static_assert(sizeof(struct xcap_frame) == 16, "xcap_frame");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
 _Static_assert(sizeof(struct xcap_meta) == 16, "xcap_meta");
+_Static_assert(sizeof(struct xcap_frame) == 16, "xcap_frame");
 _Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");
 _Static_assert(sizeof(struct xcap_self) == 8 + 20 * XCAP_SELF_MAX, "xcap_self");
 _Static_assert(sizeof(struct xcap_info) == 96, "xcap_info");

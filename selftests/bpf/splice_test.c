@@ -7,11 +7,14 @@
 #include <linux/types.h>
 #include <stddef.h>
 
+#include "bpf/filter.h"
 #include "bpf/instance.h"
 #include "bpf/mirror.skel.h"
 #include "bpf/tap.skel.h"
 #include "bpf/xcap_abi.h"
+#include "common/pcapng.h"
 #include "selftests/bpf/packet.h"
+#include "selftests/filter_random.h"
 #include "selftests/unit/check.h"
 
 #define INSN(c, dst, src, offset, value)      \
@@ -21,6 +24,7 @@
 			    .off = (offset),  \
 			    .imm = (value) })
 #define CODE_MAX 40000
+#define PACKETS 100
 
 /* One line each, so that a test can be long or short. */
 static struct bpf_insn code[CODE_MAX];
@@ -36,12 +40,6 @@ static void put(struct bpf_insn insn)
 static void longer_than(__s32 len, size_t steps)
 {
 	count = 0;
-	put(INSN(BPF_JMP | BPF_JNE | BPF_K, 2, 0, 5, 0));
-	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 0));
-	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, 0));
-	put(INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, SPLICE_LOAD));
-	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0));
-	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
 	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 3, 2, offsetof(struct xcap_frame, len), 0));
 	put(INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1));
 	for (size_t i = 0; i < steps; i++)
@@ -147,6 +145,74 @@ static void what_the_verifier_refuses(void **state)
 	xcap_mirror__destroy(skel);
 }
 
+static const struct {
+	const char *name; /* the expression */
+} expressions[] = {
+	{ "" },
+	{ "ip" },
+	{ "arp or tcp port 80" },
+	{ "tcp port 443 and host 10.0.0.2" },
+	{ "greater 100" },
+	{ "less 60 or ip[2:2] > 200" },
+	{ "vlan and ip" },
+	{ "llc or pppoes" },
+	{ "ip[ip[0] & 15] = 1" },
+	{ "len / (ip[8] - 64) = 0" },
+	{ "(ip and ip[6:2] & 0x1fff = 0) or icmp6" },
+};
+
+static void compare(int program_fd, const struct bpf_map *map, const struct filter_program *filter)
+{
+	static uint8_t packet[RANDOM_LEN_MAX];
+	struct random random = { .state = 7 };
+	uint64_t expected = 0, matched;
+
+	for (unsigned int i = 0; i < PACKETS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet);
+		uint32_t len = random_packet(&random, packet);
+
+		options.data_size_in = len;
+		if (bpf_prog_test_run_opts(program_fd, &options))
+			continue; /* a frame that the kernel does not make an skb of */
+		expected += !filter_verdict(filter, packet, len, len);
+		CHECK_EQ(frames(map, XCAP_FILTERED), expected);
+	}
+	matched = frames(map, XCAP_SEEN) - expected;
+	CHECK(matched + expected > PACKETS / 2);
+}
+
+static void expressions_in_our_programs(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE (c, expressions) {
+		struct xcap_mirror *mirror = xcap_mirror__open();
+		struct xcap_tap *tap = xcap_tap__open();
+		struct filter_program *filter = NULL;
+		struct filter_code made = {};
+		char error[FILTER_ERROR_LEN] = "";
+
+		assert_int_equal(filter_compile(&filter, c->name, LINKTYPE_ETHERNET, error), 0);
+		assert_non_null(mirror);
+		mirror->rodata->xcap_config.has_filter = true;
+		assert_int_equal(filter_translate(&made, filter, FILTER_TCX, error), 0);
+		assert_int_equal(splice_load(mirror->obj, made.insns, made.count), 0);
+		compare(bpf_program__fd(mirror->progs.xcap_ingress), mirror->maps.xcap_count,
+			filter);
+		filter_code_release(&made);
+
+		assert_non_null(tap);
+		tap->rodata->xcap_config.has_filter = true;
+		bpf_program__set_autoload(tap->progs.xcap_tap_tag, false);
+		assert_int_equal(filter_translate(&made, filter, FILTER_XDP, error), 0);
+		assert_int_equal(splice_load(tap->obj, made.insns, made.count), 0);
+		compare(bpf_program__fd(tap->progs.xcap_tap), tap->maps.xcap_count, filter);
+		filter_code_release(&made);
+		filter_destroy(filter);
+		xcap_mirror__destroy(mirror);
+		xcap_tap__destroy(tap);
+	}
+}
+
 static int silent(enum libbpf_print_level level, const char *format, va_list args)
 {
 	(void)level;
@@ -162,6 +228,7 @@ int main(void)
 		TEST(in_tap),
 		TEST(without_a_filter),
 		TEST(what_the_verifier_refuses),
+		TEST(expressions_in_our_programs),
 	};
 
 	libbpf_set_print(silent);
