@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* xcapctl filter: what a filter expression becomes, and what it lets through of a capture. */
+#include "tools/cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pcap/pcap.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpf/filter.h"
+#include "bpf/filter_load.h"
+#include "common/config.h"
+
+enum { EXIT_USAGE = 2, EXIT_NOT_PERMITTED = 77 };
+
+struct filter_options {
+	int hook; /* enum filter_hook */
+	const char *write, *link_type;
+};
+
+static const char *const hooks[] = { "tcx", "xdp", NULL };
+
+static const struct config_option options[] = {
+	{ .name = "hook",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct filter_options, hook),
+	  .metavar = "tcx|xdp",
+	  .fallback = "tcx",
+	  .choices = hooks,
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "where in the kernel: tcx as xcapd mirrors, xdp as it taps" },
+	{ .name = "linktype",
+	  .letter = 'y',
+	  .type = CONFIG_STRING,
+	  .offset = offsetof(struct filter_options, link_type),
+	  .metavar = "TYPE",
+	  .fallback = "EN10MB",
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "explain: link type by its name in tcpdump -L, as EN10MB or RAW" },
+	{ .name = "write",
+	  .letter = 'w',
+	  .type = CONFIG_STRING,
+	  .offset = offsetof(struct filter_options, write),
+	  .metavar = "FILE",
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "test: write the packets that match" },
+};
+
+static const struct config_program program = {
+	.name = "xcapctl filter",
+	.purpose = "Try a pcap-filter(7) expression: in the kernel on a capture, or explained.",
+	.synopsis = "[OPTION...] test EXPRESSION FILE | explain EXPRESSION",
+	.options = options,
+	.option_count = ARRAY_SIZE(options),
+	.positional = "test|explain EXPRESSION [FILE]",
+};
+
+static int complain(int code, const char *format, ...) printf_like(2, 3);
+static int complain(int code, const char *format, ...)
+{
+	va_list args;
+
+	fputs("xcapctl filter: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+static int explain_expression(const struct filter_options *o, const char *expression)
+{
+	int link_type = pcap_datalink_name_to_val(o->link_type), code = EXIT_FAILURE;
+	struct filter_program *filter = NULL;
+	char error[FILTER_ERROR_LEN];
+	struct filter_code made = {};
+	struct buf text = {};
+
+	if (link_type < 0)
+		return complain(EXIT_USAGE, "--linktype %s: no such link type", o->link_type);
+	if (filter_compile(&filter, expression, (uint16_t)link_type, error)) {
+		complain(code, "%s", error);
+		goto out;
+	}
+	buf_printf(&text, "classic BPF, by libpcap: %zu instructions\n",
+		   filter_classic_count(filter));
+	filter_print_classic(filter, &text);
+	if (filter_translate(&made, filter, (enum filter_hook)o->hook, error)) {
+		complain(code, "%s", error);
+		goto out;
+	}
+	buf_printf(&text, "\neBPF, for %s: %zu instructions\n", hooks[o->hook], made.count);
+	filter_print_code(&made, &text);
+	fwrite(text.data, 1, text.len, stdout);
+	code = 0;
+out:
+	buf_release(&text);
+	filter_code_release(&made);
+	filter_destroy(filter);
+	return code;
+}
+
+/* A filter loaded for both hooks, and who has run how many frames. */
+struct trial {
+	struct filter_program *filter;
+	enum filter_hook hook;
+	int program_fds[2], beside_fd;
+	uint32_t cut; /* as the map has it */
+	pcap_dumper_t *dumper;
+	uint64_t matched, count, by_other, by_libpcap;
+};
+
+static int load(struct trial *trial, enum filter_hook hook)
+{
+	char error[FILTER_ERROR_LEN];
+	struct filter_code made;
+	int err;
+
+	err = filter_translate(&made, trial->filter, hook, error);
+	if (!err) {
+		err = filter_load(&made, hook, trial->beside_fd, error);
+		filter_code_release(&made);
+	}
+	if (err == -EPERM || err == -EACCES)
+		return complain(EXIT_NOT_PERMITTED,
+				"not permitted to load BPF programs: this needs root, or CAP_BPF, "
+				"CAP_PERFMON and CAP_NET_ADMIN");
+	if (err < 0)
+		return complain(EXIT_FAILURE, "%s", error);
+	trial->program_fds[hook] = err;
+	return 0;
+}
+
+static int tell_cut(struct trial *trial, uint32_t cut)
+{
+	int err;
+
+	if (cut == trial->cut)
+		return 0;
+	err = filter_beside_set(trial->beside_fd, &(struct filter_beside){ .cut = cut });
+	if (err)
+		return complain(EXIT_FAILURE, "cannot write a BPF map: %s", strerror(-err));
+	trial->cut = cut;
+	return 0;
+}
+
+/* What no test run takes, libpcap judges. */
+static uint32_t verdict(struct trial *trial, const uint8_t *bytes, uint32_t len, uint32_t cut)
+{
+	enum filter_hook other = trial->hook == FILTER_TCX ? FILTER_XDP : FILTER_TCX;
+	uint32_t result;
+
+	if (filter_run(&result, trial->program_fds[trial->hook], trial->hook, bytes, len, 0, 1,
+		       NULL) == 0)
+		return result;
+	if (filter_run(&result, trial->program_fds[other], other, bytes, len, 0, 1, NULL) == 0) {
+		trial->by_other++;
+		return result;
+	}
+	trial->by_libpcap++;
+	return filter_verdict(trial->filter, bytes, len, len + cut);
+}
+
+static int try_packets(struct trial *trial, pcap_t *pcap, const char *path)
+{
+	struct pcap_pkthdr *header;
+	const u_char *bytes;
+	int n, code;
+
+	while ((n = pcap_next_ex(pcap, &header, &bytes)) == 1) {
+		uint32_t cut = header->len > header->caplen ? header->len - header->caplen : 0;
+
+		code = tell_cut(trial, cut);
+		if (code)
+			return code;
+		trial->count++;
+		if (!verdict(trial, bytes, header->caplen, cut))
+			continue;
+		trial->matched++;
+		if (trial->dumper)
+			pcap_dump((u_char *)trial->dumper, header, bytes);
+	}
+	if (n != PCAP_ERROR_BREAK)
+		return complain(EXIT_FAILURE, "%s: %s", path, pcap_geterr(pcap));
+	if (trial->dumper && pcap_dump_flush(trial->dumper))
+		return complain(EXIT_FAILURE, "cannot write the packets: %s", strerror(errno));
+	return 0;
+}
+
+static void report(const struct trial *trial)
+{
+	FILE *out = trial->dumper && pcap_dump_file(trial->dumper) == stdout ? stderr : stdout;
+
+	fprintf(out, "matched %" PRIu64 " of %" PRIu64 "\n", trial->matched, trial->count);
+	if (trial->by_other)
+		complain(0,
+			 "%" PRIu64 " of them ran by %s: a test run of %s takes no such frame "
+			 "(below 14 bytes, IP below its header, or too long)",
+			 trial->by_other, hooks[!trial->hook], hooks[trial->hook]);
+	if (trial->by_libpcap)
+		complain(0, "%" PRIu64 " of them ran by libpcap: no test run takes such a frame",
+			 trial->by_libpcap);
+}
+
+static int prepare(struct trial *trial, const char *expression, pcap_t *pcap, const char *write)
+{
+	char error[FILTER_ERROR_LEN];
+	int code;
+
+	if (filter_compile(&trial->filter, expression, (uint16_t)pcap_datalink(pcap), error))
+		return complain(EXIT_FAILURE, "%s", error);
+	trial->beside_fd = filter_beside_create();
+	if (trial->beside_fd == -EPERM)
+		return complain(EXIT_NOT_PERMITTED,
+				"not permitted to create BPF maps: this needs root, or CAP_BPF, "
+				"CAP_PERFMON and CAP_NET_ADMIN");
+	if (trial->beside_fd < 0)
+		return complain(EXIT_FAILURE, "cannot create a BPF map: %s",
+				strerror(-trial->beside_fd));
+	code = load(trial, FILTER_TCX);
+	if (!code)
+		code = load(trial, FILTER_XDP);
+	if (code || !write)
+		return code;
+	trial->dumper = pcap_dump_open(pcap, write);
+	return trial->dumper ? 0 : complain(EXIT_FAILURE, "%s", pcap_geterr(pcap));
+}
+
+static int test_expression(const struct filter_options *o, const char *expression, const char *path)
+{
+	struct trial trial = {
+		.hook = (enum filter_hook)o->hook,
+		.program_fds = { -1, -1 },
+		.beside_fd = -1,
+	};
+	char message[PCAP_ERRBUF_SIZE];
+	pcap_t *pcap;
+	int code;
+
+	pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, message);
+	if (!pcap)
+		return complain(EXIT_FAILURE, "%s", message);
+	code = prepare(&trial, expression, pcap, o->write);
+	if (!code)
+		code = try_packets(&trial, pcap, path);
+	if (!code)
+		report(&trial);
+	if (trial.dumper)
+		pcap_dump_close(trial.dumper);
+	for (int hook = FILTER_TCX; hook <= FILTER_XDP; hook++) {
+		if (trial.program_fds[hook] >= 0)
+			close(trial.program_fds[hook]);
+	}
+	if (trial.beside_fd >= 0)
+		close(trial.beside_fd);
+	filter_destroy(trial.filter);
+	pcap_close(pcap);
+	return code;
+}
+
+static int run(const struct config *config, const struct filter_options *o)
+{
+	const struct config_list *words = config_arguments(config);
+	const char *command = words->count ? words->items[0] : "";
+
+	if (strcmp(command, "explain") == 0) {
+		if (words->count != 2)
+			return complain(EXIT_USAGE, "explain needs an EXPRESSION, in quotes, and "
+						    "nothing else");
+		if (o->write)
+			return complain(EXIT_USAGE, "--write means nothing to explain");
+		return explain_expression(o, words->items[1]);
+	}
+	if (strcmp(command, "test") == 0) {
+		if (words->count != 3)
+			return complain(EXIT_USAGE, "test needs an EXPRESSION, in quotes, and a "
+						    "FILE");
+		if (config_is_set(config, "linktype"))
+			return complain(EXIT_USAGE,
+					"--linktype means nothing to test: the file tells it");
+		return test_expression(o, words->items[1], words->items[2]);
+	}
+	return complain(EXIT_USAGE, "'%s': test or explain is needed", command);
+}
+
+int cmd_filter(int argc, char **argv)
+{
+	static const int codes[] = {
+		[CONFIG_EXIT_USAGE] = EXIT_USAGE,
+		[CONFIG_EXIT_CONFIG] = EXIT_FAILURE,
+	};
+	enum config_outcome outcome;
+	struct filter_options o;
+	struct config *config;
+	int code;
+
+	outcome = config_parse(&config, &program, argc, argv, &o);
+	if (outcome != CONFIG_RUN)
+		return codes[outcome];
+	code = run(config, &o);
+	config_destroy(config);
+	return code;
+}
