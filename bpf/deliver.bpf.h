@@ -143,7 +143,8 @@ static __always_inline bool deliver_tagged(struct __sk_buff *skb, __u8 *to, __u3
 
 /* Which counter it goes to. */
 static __always_inline enum xcap_counter deliver(struct __sk_buff *skb, const struct skb_wire *wire,
-						 __u64 time_ns, enum xcap_direction direction,
+						 __u32 snaplen, __u64 time_ns,
+						 enum xcap_direction direction,
 						 const volatile struct xcap_config *config)
 {
 	__u32 cpu = bpf_get_smp_processor_id(), room = 0, len = wire->len;
@@ -153,8 +154,8 @@ static __always_inline enum xcap_counter deliver(struct __sk_buff *skb, const st
 
 	if (!ring)
 		return XCAP_NO_MEMORY;
-	if (len > config->snaplen)
-		len = config->snaplen;
+	if (len > snaplen)
+		len = snaplen;
 	record = deliver_reserve(ring, len, &room);
 	if (!record)
 		return room + sizeof(*record) >= config->ring_bytes ? XCAP_TOO_LONG
@@ -167,7 +168,8 @@ static __always_inline enum xcap_counter deliver(struct __sk_buff *skb, const st
 	record->gso_size = wire->gso_size;
 	record->queue = direction == XCAP_IN ? skb->queue_mapping : 0;
 	record->direction = direction;
-	__builtin_memset(record->pad, 0, sizeof(record->pad));
+	record->pad = 0;
+	record->generation = (__u16)config->generation;
 	copied = wire->has_tag ? deliver_tagged(skb, (void *)(record + 1), len, room)
 			       : deliver_copy(skb, wire->start, record + 1, len, room);
 	if (!copied) {

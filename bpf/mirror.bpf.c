@@ -9,7 +9,7 @@
 
 #include "bpf/count.bpf.h"
 #include "bpf/deliver.bpf.h"
-#include "bpf/filter.bpf.h"
+#include "bpf/judge.bpf.h"
 #include "bpf/self.bpf.h"
 #include "bpf/skb.bpf.h"
 #include "bpf/xcap_abi.h"
@@ -19,7 +19,8 @@ const volatile struct xcap_config xcap_config = {
 	.directions = XCAP_IN | XCAP_OUT,
 };
 
-static __always_inline bool matches(struct __sk_buff *skb, const struct skb_wire *wire)
+static __always_inline void judge_skb(struct __sk_buff *skb, const struct skb_wire *wire,
+				      struct judgement *ret)
 {
 	struct xcap_frame frame = { .start = wire->start, .len = wire->len };
 	struct deliver_tag *tag = (struct deliver_tag *)frame.tag;
@@ -29,25 +30,28 @@ static __always_inline bool matches(struct __sk_buff *skb, const struct skb_wire
 		tag->protocol = skb->vlan_proto;
 		tag->control = bpf_htons(skb->vlan_tci);
 	}
-	return xcap_filter(skb, &frame);
+	judge(skb, &frame, &xcap_config, ret);
 }
 
 static __always_inline int mirror(struct __sk_buff *skb, enum xcap_direction direction)
 {
 	__u64 time_ns = bpf_ktime_get_ns();
+	struct judgement judgement;
 	enum xcap_counter fate;
 	struct skb_wire wire;
 
 	skb_measure(skb, xcap_config.is_raw, &wire);
 	count(XCAP_SEEN, &wire.count);
-	if (self_list() && self_match(skb, xcap_config.is_raw, wire.start))
+	if (self_list() && self_match(skb, xcap_config.is_raw, wire.start)) {
 		fate = XCAP_SELF;
-	else if (!(xcap_config.directions & direction))
+	} else if (!(xcap_config.directions & direction)) {
 		fate = XCAP_OTHER_DIRECTION;
-	else if (xcap_config.has_filter && !matches(skb, &wire))
-		fate = XCAP_FILTERED;
-	else
-		fate = deliver(skb, &wire, time_ns, direction, &xcap_config);
+	} else {
+		judge_skb(skb, &wire, &judgement);
+		fate = judgement.fate;
+	}
+	if (fate == XCAP_HANDED)
+		fate = deliver(skb, &wire, judgement.snaplen, time_ns, direction, &xcap_config);
 	count(fate, &wire.count);
 	return TCX_NEXT;
 }

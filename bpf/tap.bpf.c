@@ -12,7 +12,7 @@
 #define PARSE_XDP
 
 #include "bpf/count.bpf.h"
-#include "bpf/filter.bpf.h"
+#include "bpf/judge.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/self.bpf.h"
 #include "bpf/xcap_abi.h"
@@ -72,7 +72,8 @@ static __always_inline bool tap_put_tag(struct xdp_md *ctx, struct tap_tag tag)
 	return true;
 }
 
-static __always_inline bool tap_put_meta(struct xdp_md *ctx, __u64 time_ns, __u32 len)
+static __always_inline bool tap_put_meta(struct xdp_md *ctx, __u64 time_ns, __u32 len,
+					 __u32 snaplen)
 {
 	struct xcap_meta *meta;
 
@@ -83,11 +84,14 @@ static __always_inline bool tap_put_meta(struct xdp_md *ctx, __u64 time_ns, __u3
 		return false;
 	meta->time_ns = time_ns;
 	meta->original_len = len;
-	meta->captured_len = len > xcap_config.snaplen ? xcap_config.snaplen : len;
+	meta->captured_len = len > snaplen ? snaplen : len;
+	meta->generation = (__u16)xcap_config.generation;
+	__builtin_memset(meta->pad, 0, sizeof(meta->pad));
 	return true;
 }
 
-static __always_inline bool tap_matches(struct xdp_md *ctx, struct tap_tag tag, __u32 len)
+static __always_inline void tap_judge(struct xdp_md *ctx, struct tap_tag tag, __u32 len,
+				      struct judgement *ret)
 {
 	struct xcap_frame frame = { .len = len };
 
@@ -95,7 +99,7 @@ static __always_inline bool tap_matches(struct xdp_md *ctx, struct tap_tag tag, 
 		frame.has_tag = true;
 		*(struct tap_tag *)frame.tag = tag;
 	}
-	return xcap_filter(ctx, &frame);
+	judge(ctx, &frame, &xcap_config, ret);
 }
 
 static __always_inline void tap_count_queue(__u32 queue)
@@ -110,6 +114,7 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
 {
 	__u64 time_ns = bpf_ktime_get_ns();
 	__u32 queue = ctx->rx_queue_index;
+	struct judgement judgement;
 	struct xcap_count packet = {
 		.wire_packets = 1,
 		.bytes = bpf_xdp_get_buff_len(ctx) + (tag.protocol ? sizeof(tag) : 0),
@@ -124,8 +129,9 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
 		count(XCAP_OTHER_DIRECTION, &packet);
 		return XDP_PASS;
 	}
-	if (xcap_config.has_filter && !tap_matches(ctx, tag, (__u32)packet.bytes)) {
-		count(XCAP_FILTERED, &packet);
+	tap_judge(ctx, tag, (__u32)packet.bytes, &judgement);
+	if (judgement.fate != XCAP_HANDED) {
+		count(judgement.fate, &packet);
 		return XDP_PASS;
 	}
 	/* Looked up so that it can be counted; the redirect itself only fails later. */
@@ -134,7 +140,7 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
 		return xcap_config.pass_no_socket ? XDP_PASS : XDP_DROP;
 	}
 	if ((tag.protocol && !tap_put_tag(ctx, tag)) ||
-	    !tap_put_meta(ctx, time_ns, (__u32)packet.bytes)) {
+	    !tap_put_meta(ctx, time_ns, (__u32)packet.bytes, judgement.snaplen)) {
 		count(XCAP_NO_MEMORY, &packet);
 		return XDP_PASS;
 	}

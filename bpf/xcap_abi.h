@@ -6,12 +6,13 @@
  */
 #pragma once
 
-#define XCAP_ABI_VERSION 2
+#define XCAP_ABI_VERSION 3
 
 #define XCAP_CPUS_MAX 1024
 #define XCAP_SNAPLEN_MAX 262144
 #define XCAP_QUEUES_MAX 256
 #define XCAP_SELF_MAX 32
+#define XCAP_FILTERS_MAX 64
 
 /*
  * What became of a packet, one per-CPU array entry each per interface. At every moment
@@ -63,6 +64,7 @@ struct xcap_config {
 	__u32 is_raw;	      /* no Ethernet header: frames begin with IP */
 	__u32 pass_no_socket; /* tap: what finds no socket passes on (else it is dropped) */
 	__u32 has_filter;     /* xcap_filter() is asked */
+	__u32 generation;     /* of the filters: goes with every packet */
 };
 
 #define XCAP_FRAME_START_MAX 4095
@@ -75,6 +77,16 @@ struct xcap_frame {
 	__u8 tag[4];   /* TPID and TCI, network byte order */
 };
 
+enum xcap_keep { XCAP_KEEP_ALL, XCAP_KEEP_BYTES, XCAP_KEEP_HEADERS };
+
+/* What becomes of the packets that a filter matches. */
+struct xcap_policy {
+	__u32 keep;	   /* enum xcap_keep */
+	__u32 keep_bytes;  /* of the frame, or behind its innermost transport header */
+	__u32 sample;	   /* one packet of so many, at random; 0, 1: each */
+	__u32 sample_flow; /* all packets of one flow of so many; 0, 1: of each */
+};
+
 /* Record in a ring buffer; captured_len bytes of the frame follow. */
 struct xcap_record {
 	__u64 time_ns; /* CLOCK_MONOTONIC on arrival */
@@ -85,7 +97,8 @@ struct xcap_record {
 	__u16 gso_size;	    /* payload bytes of each segment; 0 if it is none */
 	__u16 queue;	    /* RX queue plus one; 0 if not known */
 	__u8 direction;	    /* enum xcap_direction */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 generation; /* low bits of that of the filters which judged it */
 };
 
 /* In front of an XDP frame's data (XDP metadata), for AF_XDP. */
@@ -93,6 +106,8 @@ struct xcap_meta {
 	__u64 time_ns;
 	__u32 captured_len; /* up to snaplen, at most the frame's length */
 	__u32 original_len;
+	__u16 generation; /* as in struct xcap_record */
+	__u8 pad[6];
 };
 
 /* An endpoint whose TCP traffic is our own upload: an aggregator. */
@@ -130,8 +145,8 @@ struct xcap_info {
 	__u32 flags;	    /* enum xcap_info_flags */
 	__u32 offloads_off; /* enum xcap_offload bits: switched off by us, to be restored */
 	__u32 link_ids[2];  /* mirror: ingress, egress; tap: the XDP link */
-	__u32 pad;
-	__u64 netns; /* inode of the network namespace */
+	__u32 generation;   /* of the filters in force */
+	__u64 netns;	    /* inode of the network namespace */
 	char ifname[16];
 	__u64 started_ns;    /* UTC: since then the counters count */
 	struct xcap_nic nic; /* as they were then */
@@ -146,9 +161,10 @@ enum xcap_offload {
 };
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
-_Static_assert(sizeof(struct xcap_config) == 28, "xcap_config");
+_Static_assert(sizeof(struct xcap_config) == 32, "xcap_config");
+_Static_assert(sizeof(struct xcap_policy) == 16, "xcap_policy");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
-_Static_assert(sizeof(struct xcap_meta) == 16, "xcap_meta");
+_Static_assert(sizeof(struct xcap_meta) == 24, "xcap_meta");
 _Static_assert(sizeof(struct xcap_frame) == 16, "xcap_frame");
 _Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");
 _Static_assert(sizeof(struct xcap_self) == 8 + 20 * XCAP_SELF_MAX, "xcap_self");
