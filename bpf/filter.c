@@ -28,11 +28,14 @@ static int allocate(struct filter_program **ret, const void *insns, size_t count
 				    "the filter is too long: %zu instructions of classic BPF, at "
 				    "most %d (use net instead of many host)",
 				    count, FILTER_CLASSIC_MAX);
-	program = malloc(sizeof(*program) + count * sizeof(*program->insns));
+	program = calloc(1, sizeof(*program) + count * sizeof(*program->insns));
 	if (!program)
 		return explain(error, -ENOMEM, "cannot keep the filter");
 	program->count = count;
-	memcpy(program->insns, insns, count * sizeof(*program->insns));
+	program->part_count = 1;
+	program->parts[0].count = (uint32_t)count;
+	if (insns)
+		memcpy(program->insns, insns, count * sizeof(*program->insns));
 	*ret = program;
 	return 0;
 }
@@ -111,6 +114,31 @@ int filter_from_classic(struct filter_program **ret, const struct filter_insn *i
 	return err ?: allocate(ret, insns, count, error);
 }
 
+int filter_join(struct filter_program **ret, struct filter_program *const *programs,
+		const uint32_t *verdicts, unsigned int count, char error[FILTER_ERROR_LEN])
+{
+	struct filter_program *joined;
+	size_t total = 0;
+	int err;
+
+	for (unsigned int i = 0; i < count; i++)
+		total += programs[i]->count;
+	err = allocate(&joined, NULL, total, error);
+	if (err)
+		return err;
+	total = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		memcpy(joined->insns + total, programs[i]->insns,
+		       programs[i]->count * sizeof(*joined->insns));
+		total += programs[i]->count;
+		joined->parts[i] = (struct filter_part){ .count = (uint32_t)programs[i]->count,
+							 .verdict = verdicts[i] };
+	}
+	joined->part_count = count;
+	*ret = joined;
+	return 0;
+}
+
 void filter_destroy(struct filter_program *program)
 {
 	free(program);
@@ -119,7 +147,18 @@ void filter_destroy(struct filter_program *program)
 uint32_t filter_verdict(const struct filter_program *program, const uint8_t *frame,
 			uint32_t captured_len, uint32_t len)
 {
-	return bpf_filter((const struct bpf_insn *)program->insns, frame, len, captured_len);
+	const struct filter_insn *insns = program->insns;
+	uint32_t verdict;
+
+	for (unsigned int i = 0; i < program->part_count; i++) {
+		const struct filter_part *part = &program->parts[i];
+
+		verdict = bpf_filter((const struct bpf_insn *)insns, frame, len, captured_len);
+		if (verdict)
+			return part->verdict ? part->verdict : verdict;
+		insns += part->count;
+	}
+	return 0;
 }
 
 size_t filter_classic_count(const struct filter_program *program)

@@ -49,6 +49,13 @@ int filter_compile(struct filter_program **ret, const char *expression, uint16_t
  * none; -ENOTSUP: a loop; -E2BIG; -ENOMEM. */
 int filter_from_classic(struct filter_program **ret, const struct filter_insn *insns, size_t count,
 			char error[FILTER_ERROR_LEN]) must_check;
+/*
+ * Of 1 .. XCAP_FILTERS_MAX programs of filter_compile(), asked one after the other: the verdict is
+ * that (not 0) of the first which matches. -E2BIG; -ENOMEM.
+ */
+int filter_join(struct filter_program **ret, struct filter_program *const *programs,
+		const uint32_t *verdicts, unsigned int count,
+		char error[FILTER_ERROR_LEN]) must_check;
 void filter_destroy(struct filter_program *program);
 /* libpcap's own verdict, in userspace, 0: no match; captured_len bytes of a frame of len. */
 uint32_t filter_verdict(const struct filter_program *program, const uint8_t *frame,

@@ -72,6 +72,9 @@ static void flow_through(const struct translation *t, uint32_t at, struct flow *
 		flow->at_x = MAX(flow->at_x, op->k + filter_load_size(op->code));
 	if (BPF_CLASS(op->code) == BPF_LDX || op->code == (BPF_MISC | BPF_TAX))
 		flow->at_x = 0;
+	/* To the next part a branch leads from anywhere. */
+	if (op->fail < t->count)
+		t->pending[op->fail] = MAX(t->pending[op->fail], flow->pending + 1);
 }
 
 /* Which of both the verifier follows at once: see branch(). */
@@ -111,9 +114,11 @@ static int find_checked(struct translation *t)
 			continue;
 		if (flow.pending > PENDING_LIMIT)
 			return -E2BIG;
+		if (op->code == FILTER_NEXT)
+			flow.checked = flow.at_x = 0;
+		flow_through(t, at, &flow);
 		if (filter_is_return(op->code))
 			continue;
-		flow_through(t, at, &flow);
 		flow_on(t, at, &flow);
 	}
 	return 0;
@@ -130,6 +135,8 @@ static void find_uninitialised(struct translation *t, uint16_t *written)
 
 		if (!op->reachable || filter_is_return(op->code))
 			continue;
+		if (op->code == FILTER_NEXT)
+			now = 0;
 		if (op->code == BPF_ST || op->code == BPF_STX)
 			now |= (uint16_t)(1u << op->k);
 		else if (op->code == (BPF_LD | BPF_MEM) || op->code == (BPF_LDX | BPF_MEM))

@@ -65,7 +65,7 @@ void careful_absolute(struct translation *t, uint32_t at, uint8_t to, unsigned i
 	bool straddles = op->k < TAG_END && end > TAG_AT;
 
 	if (op->k > OFFSET_MAX) {
-		emit_jump(&t->out, EMIT_GOTO, no_match(t));
+		emit_jump(&t->out, EMIT_GOTO, part_fails(t, at));
 		return;
 	}
 	if (straddles) {
@@ -121,7 +121,7 @@ void careful_indirect(struct translation *t, uint32_t at, unsigned int size)
 	const struct filter_op *op = &t->ops[at];
 
 	if (op->k > OFFSET_MAX) {
-		emit_jump(&t->out, EMIT_GOTO, no_match(t));
+		emit_jump(&t->out, EMIT_GOTO, part_fails(t, at));
 		return;
 	}
 	emit(&t->out, EMIT_MOV32(R2, X));

@@ -2,12 +2,23 @@
 /* What filter.c, filter_optimize.c and filter_translate.c share. */
 #pragma once
 
+#include <linux/types.h>
+
 #include "bpf/filter.h"
+#include "bpf/xcap_abi.h"
 
 #define FILTER_SCRATCH 16 /* words of M[] */
 
+/* One filter of several that are asked one after the other. */
+struct filter_part {
+	uint32_t count;
+	uint32_t verdict; /* if it matches; 0: what it returns */
+};
+
 struct filter_program {
-	size_t count;
+	size_t count; /* of all parts */
+	unsigned int part_count;
+	struct filter_part parts[XCAP_FILTERS_MAX];
 	struct filter_insn insns[];
 };
 
@@ -22,9 +33,11 @@ struct filter_op {
 	uint32_t k;
 	uint32_t next;	/* also where a jump that is taken goes to */
 	uint32_t other; /* where one that is not taken goes to */
+	uint32_t fail;	/* where a load beyond the frame's end leads to; the count: no match */
 };
 
-#define FILTER_NOP 0x05 /* JMP | JA */
+#define FILTER_NOP 0x05	   /* JMP | JA */
+#define FILTER_NEXT 0xff07 /* the next part begins: A and X are 0, no load has failed */
 
 /* What the instruction reads of the frame. */
 static inline unsigned int filter_load_size(uint16_t code)

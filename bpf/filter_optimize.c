@@ -197,7 +197,7 @@ static bool reads_a(uint16_t code)
 
 static bool writes_a(uint16_t code)
 {
-	return BPF_CLASS(code) == BPF_LD || code == (BPF_MISC | BPF_TXA);
+	return BPF_CLASS(code) == BPF_LD || code == (BPF_MISC | BPF_TXA) || code == FILTER_NEXT;
 }
 
 static void find_live(struct optimizer *optimizer)
@@ -274,6 +274,9 @@ int filter_optimize(struct filter_op *ops, size_t count)
 	find_live(&optimizer);
 	optimizer.known[0].visited = true;
 	for (uint32_t i = 0; i < count; i++) {
+		/* A load that has failed is known to nobody there, and any may have led there. */
+		if (ops[i].code == FILTER_NEXT)
+			optimizer.known[i] = (struct knowledge){ .visited = true };
 		ops[i].reachable = optimizer.known[i].visited;
 		ops[i].x_is_header = optimizer.known[i].x_known;
 		if (ops[i].reachable)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <linux/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -66,7 +66,7 @@ static void direct_indirect(struct translation *t, uint32_t at, unsigned int siz
 	const struct filter_op *op = &t->ops[at];
 
 	if (op->k > OFFSET_MAX) {
-		emit_jump(&t->out, EMIT_GOTO, no_match(t));
+		emit_jump(&t->out, EMIT_GOTO, part_fails(t, at));
 		return;
 	}
 	if (is_at_x(op)) {
@@ -165,8 +165,10 @@ static void shift(struct translation *t, const struct filter_op *op)
 	emit(&t->out, EMIT_OP32(BPF_MUL, A, R1));
 }
 
-static void compute(struct translation *t, const struct filter_op *op)
+static void compute(struct translation *t, uint32_t at)
 {
+	const struct filter_op *op = &t->ops[at];
+
 	switch (BPF_OP(op->code)) {
 	case BPF_LSH:
 	case BPF_RSH:
@@ -179,7 +181,7 @@ static void compute(struct translation *t, const struct filter_op *op)
 	case BPF_MOD:
 		if (BPF_SRC(op->code) == BPF_X)
 			emit_jump(&t->out, EMIT(BPF_JMP32 | BPF_JEQ | BPF_K, X, 0, 0, 0),
-				  no_match(t));
+				  part_fails(t, at));
 		break;
 	}
 	if (BPF_SRC(op->code) == BPF_X)
@@ -223,15 +225,39 @@ static void branch(struct translation *t, uint32_t at)
 		emit_jump(&t->out, EMIT_GOTO, label_of(t, not_taken));
 }
 
-static void give_back(struct translation *t, const struct filter_op *op)
+static void give_back(struct translation *t, uint32_t at)
 {
+	const struct filter_op *op = &t->ops[at];
+
 	if (t->careful && (op->code == (BPF_RET | BPF_A) || op->k)) {
 		emit(&t->out, EMIT_LOAD(BPF_DW, R1, FP, FAILED));
-		emit_jump(&t->out, EMIT_IFK(BPF_JNE, R1, 0), no_match(t));
+		emit_jump(&t->out, EMIT_IFK(BPF_JNE, R1, 0), part_fails(t, at));
 	}
 	if (op->code == (BPF_RET | BPF_K))
 		emit(&t->out, EMIT_SET32(A, (int32_t)op->k));
 	emit(&t->out, EMIT_EXIT);
+}
+
+static void clear_registers(struct translation *t)
+{
+	emit(&t->out, EMIT_SET32(A, 0));
+	emit(&t->out, EMIT_SET32(X, 0));
+}
+
+static void clear_scratch(struct translation *t)
+{
+	for (uint32_t word = 0; word < FILTER_SCRATCH; word++) {
+		if (t->uninitialised & 1u << word)
+			emit(&t->out, EMIT_STOREK(BPF_W, FP, scratch(word), 0));
+	}
+}
+
+static void begin_part(struct translation *t)
+{
+	clear_scratch(t);
+	if (t->careful)
+		emit(&t->out, EMIT_STOREK(BPF_DW, FP, FAILED, 0));
+	clear_registers(t);
 }
 
 static void translate_op(struct translation *t, uint32_t at)
@@ -250,16 +276,18 @@ static void translate_op(struct translation *t, uint32_t at)
 		     EMIT_STORE(BPF_W, FP, scratch(op->k), BPF_CLASS(op->code) == BPF_ST ? A : X));
 		break;
 	case BPF_ALU:
-		compute(t, op);
+		compute(t, at);
 		break;
 	case BPF_MISC:
-		if (op->code == (BPF_MISC | BPF_TAX))
+		if (op->code == FILTER_NEXT)
+			begin_part(t);
+		else if (op->code == (BPF_MISC | BPF_TAX))
 			emit(&t->out, EMIT_MOV32(X, A));
 		else
 			emit(&t->out, EMIT_MOV32(A, X));
 		break;
 	case BPF_RET:
-		give_back(t, op);
+		give_back(t, at);
 		return;
 	case BPF_JMP:
 		if (filter_is_branch(op->code)) {
@@ -269,12 +297,6 @@ static void translate_op(struct translation *t, uint32_t at)
 		break;
 	}
 	go_on(t, at);
-}
-
-static void clear_registers(struct translation *t)
-{
-	emit(&t->out, EMIT_SET32(A, 0));
-	emit(&t->out, EMIT_SET32(X, 0));
 }
 
 static void begin(struct translation *t)
@@ -290,10 +312,7 @@ static void begin(struct translation *t)
 	emit(&t->out, EMIT_LOAD(BPF_W, R3, FRAME, offsetof(struct xcap_frame, start)));
 	emit_jump(&t->out, EMIT_IFK(BPF_JGT, R3, XCAP_FRAME_START_MAX), no_match(t));
 	emit(&t->out, EMIT_OP(BPF_ADD, BASE, R3));
-	for (uint32_t word = 0; word < FILTER_SCRATCH; word++) {
-		if (t->uninitialised & 1u << word)
-			emit(&t->out, EMIT_STOREK(BPF_W, FP, scratch(word), 0));
-	}
+	clear_scratch(t);
 	emit(&t->out, EMIT_STOREK(BPF_DW, FP, FAILED, 0));
 	if (t->straddles) {
 		emit(&t->out, EMIT_STOREK(BPF_DW, FP, WINDOW, 0));
@@ -342,44 +361,96 @@ static void translate_all(struct translation *t)
 		careful_fill_window_slowly(t);
 }
 
-static void read_ops(const struct filter_program *program, struct filter_op *ops)
+/* What is no match in the last part leads on in the others. */
+static void read_return(struct filter_op *op, const struct filter_part *part, bool is_last)
 {
-	for (uint32_t i = 0; i < program->count; i++) {
-		const struct filter_insn *insn = &program->insns[i];
-		uint32_t last = (uint32_t)program->count - 1;
+	if (!part->verdict)
+		return;
+	if (op->k) {
+		op->k = part->verdict;
+	} else if (!is_last) {
+		op->code = FILTER_NOP;
+		op->next = op->fail;
+	}
+}
 
-		ops[i] = (struct filter_op){ .code = insn->code,
-					     .k = insn->k,
-					     .next = MIN(i + 1, last) };
+static void read_part(struct filter_op *ops, uint32_t first, const struct filter_insn *insns,
+		      const struct filter_part *part, bool is_last)
+{
+	uint32_t fail = first + part->count;
+
+	for (uint32_t i = 0; i < part->count; i++) {
+		const struct filter_insn *insn = &insns[i];
+		struct filter_op *op = &ops[first + i];
+
+		*op = (struct filter_op){ .code = insn->code,
+					  .k = insn->k,
+					  .next = first + MIN(i + 1, part->count - 1),
+					  .fail = fail };
 		if (insn->code == FILTER_NOP) {
-			ops[i].next = i + 1 + insn->k;
+			op->next = first + i + 1 + insn->k;
 		} else if (filter_is_branch(insn->code)) {
-			ops[i].next = i + 1 + insn->jt;
-			ops[i].other = i + 1 + insn->jf;
+			op->next = first + i + 1 + insn->jt;
+			op->other = first + i + 1 + insn->jf;
 			if (insn->jt == insn->jf)
-				ops[i].code = FILTER_NOP;
+				op->code = FILTER_NOP;
+		} else if (filter_is_return(insn->code)) {
+			read_return(op, part, is_last);
 		}
 	}
+}
+
+/* Between two parts stands a FILTER_NEXT. */
+static void read_ops(const struct filter_program *program, struct filter_op *ops, uint32_t count)
+{
+	const struct filter_insn *insns = program->insns;
+	uint32_t first = 0, next;
+
+	for (unsigned int i = 0; i < program->part_count; i++) {
+		const struct filter_part *part = &program->parts[i];
+
+		next = first + part->count;
+		read_part(ops, first, insns, part, next == count);
+		if (next < count)
+			ops[next] = (struct filter_op){ .code = FILTER_NEXT,
+							.next = next + 1,
+							.fail = count };
+		first = next + 1;
+		insns += part->count;
+	}
+}
+
+static int check_parts(const struct filter_program *program, char error[FILTER_ERROR_LEN])
+{
+	const struct filter_insn *insns = program->insns;
+	int err = 0;
+
+	for (unsigned int i = 0; i < program->part_count && !err; i++) {
+		err = filter_check(insns, program->parts[i].count, error);
+		insns += program->parts[i].count;
+	}
+	return err;
 }
 
 int filter_translate(struct filter_code *ret, const struct filter_program *program,
 		     enum filter_hook hook, char error[FILTER_ERROR_LEN])
 {
-	struct translation t = { .count = (uint32_t)program->count, .is_xdp = hook == FILTER_XDP };
+	struct translation t = { .count = (uint32_t)program->count + program->part_count - 1,
+				 .is_xdp = hook == FILTER_XDP };
 	struct filter_code code = {};
 	struct filter_op *ops;
 	int err;
 
-	err = filter_check(program->insns, program->count, error);
+	err = check_parts(program, error);
 	if (err)
 		return err;
-	ops = calloc(program->count, sizeof(*ops));
+	ops = calloc(t.count, sizeof(*ops));
 	if (!ops)
 		return explain(error, -ENOMEM, "cannot translate the filter");
-	read_ops(program, ops);
+	read_ops(program, ops, t.count);
 	t.ops = ops;
-	err = filter_optimize(ops, program->count) ?:
-	      filter_analyze(&t) ?: emit_begin(&t.out, (program->count + 1) * LABELS);
+	err = filter_optimize(ops, t.count) ?:
+	      filter_analyze(&t) ?: emit_begin(&t.out, (t.count + 1) * LABELS);
 	if (!err) {
 		translate_all(&t);
 		err = emit_end(&t.out, &code.insns, &code.count);

@@ -89,9 +89,16 @@ static inline uint32_t label_of(const struct translation *t, uint32_t at)
 	return label(t->careful ? CAREFUL : AT, at);
 }
 
+/* Nothing matches. */
 static inline uint32_t no_match(const struct translation *t)
 {
 	return label(AT, t->count);
+}
+
+/* This part does not match. */
+static inline uint32_t part_fails(const struct translation *t, uint32_t at)
+{
+	return t->ops[at].fail < t->count ? label_of(t, t->ops[at].fail) : no_match(t);
 }
 
 static inline uint32_t tag_ready(const struct translation *t)

@@ -369,6 +369,61 @@ static void random_programs_give_what_libpcap_gives(void **state)
 }
 
 /* What jumps farther than 16 bits, and what libpcap's own optimizer would take minutes for. */
+static struct filter_program *random_part(struct random *random)
+{
+	struct filter_insn insns[RANDOM_INSNS_MAX];
+	size_t count = random_program(random, insns);
+	struct filter_program *program;
+
+	for (size_t i = 0; i < count; i++) {
+		if (insns[i].code == (BPF_RET | BPF_A))
+			insns[i] = (struct filter_insn){ .code = BPF_RET | BPF_K, .k = i % 2 };
+	}
+	assert_int_equal(filter_from_classic(&program, insns, count, error), 0);
+	return program;
+}
+
+static void the_first_of_several_that_matches_is_the_verdict(void **state)
+{
+	static uint8_t bytes[RANDOM_LEN_MAX];
+	static const uint32_t verdicts[4] = { 7, 3, 64, 1 };
+	unsigned int verdict_seen[65] = {};
+	struct random random = { 9 };
+
+	(void)state;
+	for (int i = 0; i < 1000 && check_failures < 10; i++) {
+		struct filter_program *parts[4], *joined;
+		unsigned int count = 1 + random_below(&random, 4);
+		uint64_t seed = random.state;
+
+		for (unsigned int j = 0; j < count; j++)
+			parts[j] = random_part(&random);
+		assert_int_equal(filter_join(&joined, parts, verdicts, count, error), 0);
+		for (int j = 0; j < 8; j++) {
+			uint32_t len = random_packet(&random, bytes), expected = 0;
+			uint8_t tag[4] = { 0x81, 0, 0, (uint8_t)random_below(&random, 256) };
+			struct way way = { 0, random_below(&random, 2) ? tag : NULL,
+					   random_below(&random, 2) ? len
+								    : random_below(&random, len) };
+
+			for (unsigned int k = 0; k < count && !way.tag && !expected; k++)
+				expected =
+					filter_verdict(parts[k], bytes, len, len) ? verdicts[k] : 0;
+			if (!way.tag)
+				CHECK_EQ(filter_verdict(joined, bytes, len, len), expected);
+			verdict_seen[expected]++;
+			compare(joined, bytes, len, &way);
+		}
+		if (check_failures)
+			print_error("seed %llu\n", (unsigned long long)seed);
+		for (unsigned int j = 0; j < count; j++)
+			filter_destroy(parts[j]);
+		filter_destroy(joined);
+	}
+	for (unsigned int j = 0; j < 4; j++)
+		CHECK(verdict_seen[verdicts[j]] > 10);
+}
+
 static void long_expressions_are_translated(void **state)
 {
 	uint8_t bytes[60] = { [12] = 8, 0, 0x45, [23] = 6, [26] = 10, 0, 0, 0, 10, 0, 0, 0 };
@@ -443,6 +498,7 @@ int main(void)
 		TEST(a_loop_is_refused_for_the_kernel),
 		TEST(a_tag_beside_the_packet_is_in_its_place),
 		TEST(random_programs_give_what_libpcap_gives),
+		TEST(the_first_of_several_that_matches_is_the_verdict),
 		TEST(long_expressions_are_translated),
 		TEST(too_long_an_expression_is_refused),
 		TEST(text_has_a_line_for_each_instruction),
