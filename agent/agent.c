@@ -177,6 +177,11 @@ static int open_interfaces(struct agent *agent)
 
 	if (err)
 		return exit_code(log_error(err, "cannot start"));
+	err = filters_create(&agent->filters, agent->options,
+			     dataplane_generation(agent->dataplane));
+	if (err)
+		return exit_code(err);
+	config.filters = filters_in_force(agent->filters);
 	raise_descriptor_limit();
 	config.table = agent->shared.interfaces;
 	return interfaces_create(&agent->interfaces, &config);
@@ -217,6 +222,8 @@ static void caught(struct loop_signal *sig, int number)
 
 	if (number == SIGUSR1)
 		agent_print_stats(agent);
+	else if (number == SIGHUP && agent->options->argv)
+		agent_reload(agent);
 	else
 		stop(agent, true);
 }
@@ -289,7 +296,8 @@ static int set_up_loop(struct agent *agent)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP); /* the terminal is gone: end as tcpdump does */
+	/* Read the configuration again; without one the terminal is gone: end as tcpdump does. */
+	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGUSR1);
 	agent->counters.expired = counters_expired;
 	agent->stats.expired = stats_expired;
@@ -430,6 +438,7 @@ void agent_destroy(struct agent *agent)
 	}
 	control_destroy(agent->control);
 	interfaces_destroy(agent->interfaces);
+	filters_destroy(agent->filters);
 	interface_table_destroy(agent->shared.interfaces);
 	tls_context_destroy(agent->tls);
 	loop_event_release(&agent->state_changed);

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "agent/filters.h"
 #include "agent/interfaces.h"
 #include "agent/lane.h"
 #include "agent/options.h"
@@ -29,6 +30,7 @@ struct agent {
 	struct tls_context *tls;
 	struct addr_list servers;
 	struct dataplane *dataplane;
+	struct filters *filters;
 	struct interfaces *interfaces; /* NULL: replay */
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
@@ -73,6 +75,9 @@ uint64_t agent_account_dropped(const struct agent_account *account);
 void agent_print_stats(struct agent *agent);
 void agent_print_summary(const struct agent *agent);
 json_t *agent_status(struct agent *agent);
+
+/* reload.c: SIGHUP. What is wrong is logged, and everything is as before. */
+void agent_reload(struct agent *agent);
 
 /* commands.c */
 extern const struct control_command agent_commands[];

@@ -14,7 +14,18 @@ static int run_status(void *context, const json_t *request, json_t **result, con
 	return *result ? 0 : -ENOMEM;
 }
 
+static int run_filter(void *context, const json_t *request, json_t **result, const char **error)
+{
+	struct agent *agent = context;
+
+	if (agent->filters && agent->interfaces)
+		return filters_command(agent->filters, agent->interfaces, request, result, error);
+	*error = "this xcapd reads packets from a file (-r): start it with another filter";
+	return -EOPNOTSUPP;
+}
+
 const struct control_command agent_commands[] = {
+	{ .name = "filter", .run = run_filter },
 	{ .name = "status", .run = run_status },
 };
 const size_t agent_command_count = ARRAY_SIZE(agent_commands);

@@ -33,6 +33,7 @@ struct interfaces_config {
 	struct loop *loop;
 	struct dataplane *dataplane;
 	struct interface_table *table;
+	const struct filter_set *filters; /* in force; changed by interfaces_set_filters() only */
 };
 
 /*
@@ -42,6 +43,12 @@ struct interfaces_config {
 int interfaces_create(struct interfaces **ret, const struct interfaces_config *config) must_check;
 /* tap: once there are sockets. Logged on failure. */
 int interfaces_enable(struct interfaces *interfaces) must_check;
+/*
+ * Other filters, on all interfaces or, on failure, on none. They are config.filters when it
+ * returns and stay where that pointed: the caller puts them there.
+ */
+int interfaces_set_filters(struct interfaces *interfaces, const struct filter_set *filters,
+			   char error[FILTER_ERROR_LEN]) must_check;
 /* Now and then. The lanes have taken every packet older than taken_ns, CLOCK_MONOTONIC. */
 void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns);
 /* No more packets come. */

@@ -31,8 +31,8 @@ static int word_for(const struct interfaces *interfaces, const struct netdev *de
 	return word;
 }
 
-static int describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
-		    uint16_t link_type)
+int interfaces_describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
+			uint16_t link_type, const struct filter_set *filters)
 {
 	struct pcapng_interface description = {
 		.link_type = link_type,
@@ -41,11 +41,10 @@ static int describe(const struct interfaces *interfaces, unsigned int ifindex, c
 	};
 
 	snprintf(description.name, sizeof(description.name), "%s", name);
-	if (interfaces->config.options->filter)
-		snprintf(description.filter, sizeof(description.filter), "%s",
-			 interfaces->config.options->filter);
+	filter_set_describe(filters, description.filter, sizeof(description.filter));
 	memcpy(description.os, interfaces->os, sizeof(description.os));
-	return interface_table_put(interfaces->config.table, ifindex, &description);
+	return interface_table_put(interfaces->config.table,
+				   interface_id(ifindex, filters->generation), &description);
 }
 
 static int attach(struct interfaces *interfaces, const struct netdev *device, int word, char *error)
@@ -63,7 +62,7 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 		.mode = interfaces_is_tap(interfaces) ? XCAP_TAP : XCAP_MIRROR,
 		.snaplen = (uint32_t)options->snaplen,
 		.directions = directions[options->direction],
-		.filter = options->filter,
+		.filters = interfaces->config.filters,
 		.force = options->force,
 		.generic = options->xdp_mode == AGENT_XDP_GENERIC,
 		/* All of them at once would be no small change to a host: as tcpdump's any. */
@@ -96,7 +95,8 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 	memcpy(interface->name, device->name, sizeof(interface->name));
 	link_type = netdev_link_type(device);
 	if (link_type >= 0)
-		err = describe(interfaces, device->ifindex, device->name, (uint16_t)link_type);
+		err = interfaces_describe(interfaces, device->ifindex, device->name,
+					  (uint16_t)link_type, interfaces->config.filters);
 	if (err)
 		return err;
 	/* Described first, as its packets come at once. */
@@ -241,7 +241,8 @@ static void rename_interface(struct interfaces *interfaces, struct agent_interfa
 		log_info("%s is called %s now", interface->name, device->name);
 		dataplane_rename(interface->attached, device->name);
 		link_type = dataplane_link_type(interface->attached);
-		(void)!describe(interfaces, device->ifindex, device->name, (uint16_t)link_type);
+		(void)!interfaces_describe(interfaces, device->ifindex, device->name,
+					   (uint16_t)link_type, interfaces->config.filters);
 	}
 	memcpy(interface->name, device->name, sizeof(interface->name));
 }

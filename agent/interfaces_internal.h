@@ -38,6 +38,9 @@ static inline enum selection_kind interfaces_kind(const struct interfaces *inter
 	return selection_kind(interfaces->words.items[word]);
 }
 
+/* Of packets that those filters have judged. -EBUSY, -ENOSPC: of interface_table_put(). */
+int interfaces_describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
+			uint16_t link_type, const struct filter_set *filters) must_check;
 /* NULL: it is neither captured nor left out. */
 struct agent_interface *interfaces_find(struct interfaces *interfaces, unsigned int ifindex);
 /*

@@ -55,6 +55,8 @@ int main(int argc, char **argv)
 		code = EXIT_FAILURE;
 		goto out;
 	}
+	options.argc = argc;
+	options.argv = config_has_file(config) ? argv : NULL;
 	options.stats_ns = agent_options_stats(&options, config, isatty(STDERR_FILENO));
 	options.buffer_bytes = agent_options_buffer(&options, (unsigned int)get_nprocs());
 	if (options.list_interfaces) {

@@ -9,7 +9,7 @@
 
 #include "agent/machine.h"
 #include "agent/selection.h"
-#include "bpf/filter.h"
+#include "bpf/filter_rule.h"
 #include "common/pcapng.h"
 #include "common/stream.h"
 
@@ -86,6 +86,12 @@ static const struct config_option options[] = {
 	  .metavar = "EXPR",
 	  .help = "capture what matches this pcap-filter(7) expression; also given as the last "
 		  "arguments, as in tcpdump" },
+	{ .name = "named-filter",
+	  .type = CONFIG_LIST,
+	  AT(named_filters),
+	  .metavar = "RULE",
+	  .help = "one more filter, as 'NAME [priority=N] [keep=BYTES|headers+BYTES]: EXPR'; "
+		  "what any of them matches is captured" },
 	{ .name = "count",
 	  .letter = 'c',
 	  .type = CONFIG_COUNT,
@@ -493,18 +499,33 @@ static char *join(const struct config_list *words)
 	return text;
 }
 
+static int check_expression(const char *expression, const char *what, char error[256])
+{
+	struct filter_program *program = NULL;
+	char why[FILTER_ERROR_LEN];
+	int err = filter_compile(&program, expression, LINKTYPE_ETHERNET, why);
+
+	filter_destroy(program);
+	return err ? refuse(error, "%.64s '%.80s': %.100s", what, expression, why) : 0;
+}
+
 /* As most interfaces are: what is wrong only on another kind is told when that is attached to. */
 static int check_filter(const struct agent_options *o, const struct config_list *words,
 			char error[256])
 {
 	char *joined = words->count ? join(words) : NULL, why[FILTER_ERROR_LEN];
 	const char *expression = joined ?: o->filter;
-	struct filter_program *program = NULL;
 	int err = 0;
 
-	if (expression && filter_compile(&program, expression, LINKTYPE_ETHERNET, why))
-		err = refuse(error, "the filter '%.100s': %.120s", expression, why);
-	filter_destroy(program);
+	if (expression)
+		err = check_expression(expression, "the filter", error);
+	for (size_t i = 0; i < o->named_filters.count && !err; i++) {
+		struct filter_rule rule;
+
+		err = filter_rule_parse(&rule, o->named_filters.items[i], why);
+		err = err ? refuse(error, "--named-filter: %.200s", why)
+			  : check_expression(rule.expression, rule.name, error);
+	}
 	free(joined);
 	return err;
 }
@@ -518,7 +539,7 @@ static int check(const struct config *config, const void *values, char error[256
 	    strcmp(config_origin(config, "filter"), "command line") == 0)
 		return refuse(error, "the filter is given twice: by -f, and as '%s ...'",
 			      words->items[0]);
-	if (o->read && (words->count || o->filter))
+	if (o->read && (words->count || o->filter || o->named_filters.count))
 		return refuse(error,
 			      "filters are for capturing, not for packets that are read (-r)");
 	return check_filter(o, words, error) ?: agent_options_check(o, error);

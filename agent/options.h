@@ -23,9 +23,10 @@ struct agent_options {
 	int xdp_mode;		       /* enum agent_xdp_mode */
 	int zero_copy;		       /* enum agent_zero_copy */
 	uint64_t snaplen;
-	const char *filter;    /* pcap-filter(7); NULL: everything */
-	uint64_t count;	       /* 0: no end */
-	int direction;	       /* enum agent_direction */
+	const char *filter;		  /* pcap-filter(7); NULL: everything */
+	struct config_list named_filters; /* for filter_rule_parse() */
+	uint64_t count;			  /* 0: no end */
+	int direction;			  /* enum agent_direction */
 	int preset;	       /* enum agent_preset; its values are in the fields below */
 	uint64_t buffer_bytes; /* all rings together; 0: see agent_options_buffer() */
 	uint64_t ring_bytes;   /* of each CPU; 0: automatic */
@@ -65,6 +66,11 @@ struct agent_options {
 	int log_level; /* enum log_level */
 	const char *config;
 	bool print_config, check_config;
+
+	/* Not options: for agent_reload(); argv NULL: no file was read, there is nothing to read
+	 * again. */
+	int argc;
+	char **argv;
 };
 
 extern const struct config_program agent_program;

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "bpf/explain.h"
+#include "bpf/filter_set.h"
 #include "bpf/xcap_abi.h"
 #include "common/util.h"
 
@@ -38,7 +39,7 @@ struct dataplane_interface_config {
 	enum xcap_mode mode;
 	uint32_t snaplen;
 	unsigned int directions; /* enum xcap_direction bits; both on loopback: arriving only */
-	const char *filter; /* pcap-filter(7), for the interface's link type; NULL: everything */
+	const struct filter_set *filters; /* during the call; no rules: everything */
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool promiscuous;
@@ -71,6 +72,18 @@ int dataplane_attach(struct dataplane_interface **ret, struct dataplane *datapla
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
 int dataplane_enable(struct dataplane_interface *interface,
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
+/*
+ * Other filters on an interface that captures: prepare loads and verifies, apply puts them in force
+ * without a packet missed or judged by half of them. Prepared ones that are not applied are
+ * forgotten with the next prepare or detach. On failure the old ones stay in force.
+ */
+int dataplane_prepare_filters(struct dataplane_interface *interface,
+			      const struct filter_set *filters,
+			      char error[DATAPLANE_ERROR_LEN]) must_check;
+int dataplane_apply_filters(struct dataplane_interface *interface,
+			    char error[DATAPLANE_ERROR_LEN]) must_check;
+/* Highest generation of filters in force at any interface of the instance; 0: none. */
+uint32_t dataplane_generation(const struct dataplane *dataplane);
 /* Remove what an earlier daemon had attached and this one has not: after the last attach. */
 void dataplane_prune(struct dataplane *dataplane);
 /* Detach, unpin and free this interface; its last counters are in counts (may be NULL), and in

@@ -7,7 +7,7 @@
 
 #include "bpf/attach.h"
 #include "bpf/dataplane.h"
-#include "bpf/filter.h"
+#include "bpf/filter_set.h"
 #include "bpf/instance.h"
 #include "bpf/netdev.h"
 #include "bpf/pins.h"
@@ -33,8 +33,10 @@ struct dataplane_interface {
 	struct xcap_info info;
 	char dir[PATH_MAX]; /* of its pins */
 	uint16_t link_type;
-	struct filter_code filter; /* no instructions: everything matches */
-	bool adopted;		   /* its pins are there, its links live */
+	struct filter_code filter;    /* while loading; no instructions: everything matches */
+	uint32_t generation;	      /* of the filters being loaded; info's: in force */
+	int next_fds[INSTANCE_LINKS]; /* programs prepared for each link, not in force; or -1 */
+	bool adopted;		      /* its pins are there, its links live */
 	int link_fds[INSTANCE_LINKS];
 	int info_fd, count_fd;
 	int xsks_fd, handed_fd; /* tap */
@@ -45,6 +47,7 @@ struct dataplane_interface {
 };
 
 struct bpf_map;
+struct bpf_program;
 
 struct mode_ops {
 	/* May it be attached there at all? NULL: anywhere. */
@@ -55,6 +58,8 @@ struct mode_ops {
 	/* Programs and maps; attaches if there is no enable(). */
 	int (*load)(struct dataplane_interface *interface, char *error);
 	int (*enable)(struct dataplane_interface *interface, char *error);
+	/* Programs with other filters over the same maps, into next_fds. */
+	int (*reload)(struct dataplane_interface *interface, char *error);
 	void (*release)(struct dataplane_interface *interface);
 };
 
@@ -66,11 +71,20 @@ void dataplane_keep_counts(struct dataplane *dataplane, int count_fd);
 void dataplane_remove_interface(struct dataplane *dataplane, const char *dir);
 
 void interface_free(struct dataplane_interface *interface);
-/* Before load: take over a pinned map, if the interface is adopted. */
+/* Before load: take the map that we hold already (fd >= 0), or a pinned one, if the interface is
+ * adopted. */
 int interface_reuse_map(const struct dataplane_interface *interface, struct bpf_map *map,
-			const char *name) must_check;
-/* After load: *fd is a descriptor of its own; pinned, unless it was taken over. */
+			const char *name, int fd) must_check;
+/* After load: *fd, unless it is held already, is a descriptor of its own; pinned, unless it was
+ * taken over. */
 int interface_keep_map(const struct dataplane_interface *interface, struct bpf_map *map,
 		       const char *name, int *fd) must_check;
+/* *fd is a descriptor of its own. */
+int interface_keep_program(const struct bpf_program *program, int *fd) must_check;
 int interface_pin(const struct dataplane_interface *interface, int fd, const char *name) must_check;
 int interface_write_info(struct dataplane_interface *interface) must_check;
+
+/* Of interface_filters.c: what is to be loaded, until interface_forget_code(). */
+int interface_compile_filters(struct dataplane_interface *interface,
+			      const struct filter_set *filters, char *error) must_check;
+void interface_forget_code(struct dataplane_interface *interface);

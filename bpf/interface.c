@@ -28,8 +28,10 @@ static void close_fd(int *fd)
 
 void interface_free(struct dataplane_interface *interface)
 {
-	for (unsigned int i = 0; i < INSTANCE_LINKS; i++)
+	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
 		close_fd(&interface->link_fds[i]);
+		close_fd(&interface->next_fds[i]);
+	}
 	close_fd(&interface->info_fd);
 	close_fd(&interface->count_fd);
 	close_fd(&interface->xsks_fd);
@@ -38,7 +40,7 @@ void interface_free(struct dataplane_interface *interface)
 	close_fd(&interface->foreign_fd);
 	if (interface->ops->release)
 		interface->ops->release(interface);
-	filter_code_release(&interface->filter);
+	interface_forget_code(interface);
 	free(interface);
 }
 
@@ -52,10 +54,12 @@ static void unlink_interface(struct dataplane_interface *interface)
 }
 
 int interface_reuse_map(const struct dataplane_interface *interface, struct bpf_map *map,
-			const char *name)
+			const char *name, int fd)
 {
-	int fd, err;
+	int err;
 
+	if (fd >= 0)
+		return bpf_map__reuse_fd(map, fd);
 	if (!interface->adopted)
 		return 0;
 	fd = instance_open_pin(interface->dir, name);
@@ -69,10 +73,18 @@ int interface_reuse_map(const struct dataplane_interface *interface, struct bpf_
 int interface_keep_map(const struct dataplane_interface *interface, struct bpf_map *map,
 		       const char *name, int *fd)
 {
+	if (*fd >= 0)
+		return 0;
 	*fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
 	if (*fd < 0)
 		return -errno;
 	return interface->adopted ? 0 : interface_pin(interface, *fd, name);
+}
+
+int interface_keep_program(const struct bpf_program *program, int *fd)
+{
+	*fd = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
+	return *fd < 0 ? -errno : 0;
 }
 
 int interface_pin(const struct dataplane_interface *interface, int fd, const char *name)
@@ -137,7 +149,7 @@ static struct dataplane_interface *create_interface(struct dataplane *dataplane,
 		.netns = netns_self(),
 	};
 	for (unsigned int i = 0; i < INSTANCE_LINKS; i++)
-		interface->link_fds[i] = -1;
+		interface->link_fds[i] = interface->next_fds[i] = -1;
 	interface->info_fd = interface->count_fd = interface->xsks_fd = interface->handed_fd = -1;
 	interface->promiscuous_fd = interface->foreign_fd = -1;
 	interface->next = dataplane->interfaces;
@@ -165,24 +177,6 @@ static int query_device(struct dataplane_interface *interface, char *error)
 	    interface->config.directions == (XCAP_IN | XCAP_OUT))
 		interface->config.directions = interface->info.directions = XCAP_IN;
 	return 0;
-}
-
-static int compile_filter(struct dataplane_interface *interface, char *error)
-{
-	const struct dataplane_interface_config *config = &interface->config;
-	struct filter_program *program;
-	char why[FILTER_ERROR_LEN];
-	int err;
-
-	if (!config->filter)
-		return 0;
-	err = filter_compile(&program, config->filter, interface->link_type, why);
-	if (!err) {
-		err = filter_translate(&interface->filter, program,
-				       config->mode == XCAP_TAP ? FILTER_XDP : FILTER_TCX, why);
-		filter_destroy(program);
-	}
-	return err ? explain_only(error, err, "cannot filter on %s: %s", config->name, why) : 0;
 }
 
 static int be_promiscuous(struct dataplane_interface *interface, char *error)
@@ -216,7 +210,7 @@ int dataplane_attach(struct dataplane_interface **ret, struct dataplane *datapla
 	err = interface->ops->permit ? interface->ops->permit(interface, error) : 0;
 	if (err)
 		goto fail;
-	err = compile_filter(interface, error);
+	err = interface_compile_filters(interface, config->filters, error);
 	if (err)
 		goto fail;
 	err = prepare_pins(interface);
@@ -225,6 +219,8 @@ int dataplane_attach(struct dataplane_interface **ret, struct dataplane *datapla
 		goto fail;
 	}
 	err = interface->ops->load(interface, error);
+	interface_forget_code(interface);
+	interface->info.generation = interface->generation;
 	if (!err && config->promiscuous)
 		err = be_promiscuous(interface, error);
 	if (err)

@@ -23,6 +23,7 @@ static void configure(const struct dataplane_interface *interface, struct xcap_m
 	config->ring_bytes = (uint32_t)interface->dataplane->rings.ring_bytes;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
 	config->has_filter = interface->filter.count > 0;
+	config->generation = interface->generation;
 }
 
 static int load_maps(const struct dataplane_interface *interface, struct xcap_mirror *skel)
@@ -34,9 +35,11 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_mi
 	if (!err)
 		err = bpf_map__reuse_fd(skel->maps.xcap_self, dataplane->self_fd);
 	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_count, "count");
+		err = interface_reuse_map(interface, skel->maps.xcap_count, "count",
+					  interface->count_fd);
 	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_info, "info");
+		err = interface_reuse_map(interface, skel->maps.xcap_info, "info",
+					  interface->info_fd);
 	return err;
 }
 
@@ -66,11 +69,11 @@ static int explain_tcx(char *error, int err, const struct dataplane_interface *i
 	return explain(error, err, "cannot attach to %s (tcx)", interface->config.name);
 }
 
-static int attach(struct dataplane_interface *interface, const struct bpf_program *program,
-		  unsigned int link, char *error)
+static int attach(struct dataplane_interface *interface, int program_fd, unsigned int link,
+		  char *error)
 {
-	int program_fd = bpf_program__fd(program), err;
 	struct attach_link info;
+	int err;
 
 	if (interface->adopted) {
 		err = bpf_link_update(interface->link_fds[link], program_fd, NULL);
@@ -95,7 +98,8 @@ static int attach(struct dataplane_interface *interface, const struct bpf_progra
 	return 0;
 }
 
-static int load(struct dataplane_interface *interface, char *error)
+static int load_programs(struct dataplane_interface *interface, int program_fds[INSTANCE_LINKS],
+			 char *error)
 {
 	struct xcap_mirror *skel = xcap_mirror__open();
 	int err;
@@ -108,19 +112,36 @@ static int load(struct dataplane_interface *interface, char *error)
 		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
 	if (!err)
 		err = keep_maps(interface, skel);
-	if (err) {
-		explain(error, err, "cannot load the mirror programs for %s",
-			interface->config.name);
-		goto out;
-	}
-	err = attach(interface, skel->progs.xcap_ingress, 0, error);
 	if (!err)
-		err = attach(interface, skel->progs.xcap_egress, 1, error);
-out:
+		err = interface_keep_program(skel->progs.xcap_ingress, &program_fds[0]);
+	if (!err)
+		err = interface_keep_program(skel->progs.xcap_egress, &program_fds[1]);
 	xcap_mirror__destroy(skel);
+	return err ? explain(error, err, "cannot load the mirror programs for %s",
+			     interface->config.name)
+		   : 0;
+}
+
+static int load(struct dataplane_interface *interface, char *error)
+{
+	int program_fds[INSTANCE_LINKS] = { -1, -1 };
+	int err = load_programs(interface, program_fds, error);
+
+	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
+		if (!err)
+			err = attach(interface, program_fds[i], i, error);
+		if (program_fds[i] >= 0)
+			close(program_fds[i]);
+	}
 	return err;
+}
+
+static int reload(struct dataplane_interface *interface, char *error)
+{
+	return load_programs(interface, interface->next_fds, error);
 }
 
 const struct mode_ops mode_mirror = {
 	.load = load,
+	.reload = reload,
 };

@@ -82,6 +82,7 @@ static void configure(struct dataplane_interface *interface, struct xcap_tap *sk
 	config->directions = interface->config.directions;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
 	config->has_filter = interface->filter.count > 0;
+	config->generation = interface->generation;
 	config->pass_no_socket = 1;
 }
 
@@ -99,13 +100,17 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_ta
 
 	err = bpf_map__reuse_fd(skel->maps.xcap_self, interface->dataplane->self_fd);
 	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_count, "count");
+		err = interface_reuse_map(interface, skel->maps.xcap_count, "count",
+					  interface->count_fd);
 	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_info, "info");
+		err = interface_reuse_map(interface, skel->maps.xcap_info, "info",
+					  interface->info_fd);
 	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_xsks, "xsks");
+		err = interface_reuse_map(interface, skel->maps.xcap_xsks, "xsks",
+					  interface->xsks_fd);
 	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_handed, "handed");
+		err = interface_reuse_map(interface, skel->maps.xcap_handed, "handed",
+					  interface->handed_fd);
 	return err;
 }
 
@@ -128,24 +133,16 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_tap *ske
 
 static bool expects_generic(const struct dataplane_interface *interface)
 {
-	if (interface->adopted)
+	if (interface->adopted || interface->link_fds[0] >= 0)
 		return interface->info.flags & XCAP_INFO_GENERIC;
 	return interface->config.generic || (interface->xdp.known && !interface->xdp.native);
 }
 
-static int load(struct dataplane_interface *interface, char *error)
+static int load_programs(struct dataplane_interface *interface, struct xcap_tap *skel, char *error)
 {
-	struct xcap_tap *skel = xcap_tap__open();
-	bool asks_tag;
+	bool asks_tag = interface->xdp.vlan_tag && !expects_generic(interface);
 	int err;
 
-	if (!skel)
-		return explain(error, -errno, "cannot open the tap program");
-	interface->tap = skel;
-	netdev_query_xdp(&interface->xdp, interface->config.ifindex);
-	if (expects_generic(interface))
-		interface->info.flags |= XCAP_INFO_GENERIC;
-	asks_tag = interface->xdp.vlan_tag && !expects_generic(interface);
 	bpf_program__set_autoload(skel->progs.xcap_tap_tag, asks_tag);
 	if (asks_tag)
 		bind_to_device(interface, skel->progs.xcap_tap_tag);
@@ -155,8 +152,42 @@ static int load(struct dataplane_interface *interface, char *error)
 		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
 	if (!err)
 		err = keep_maps(interface, skel);
-	if (err)
-		explain(error, err, "cannot load the tap program for %s", interface->config.name);
+	return err ? explain(error, err, "cannot load the tap program for %s",
+			     interface->config.name)
+		   : 0;
+}
+
+static int load(struct dataplane_interface *interface, char *error)
+{
+	interface->tap = xcap_tap__open();
+	if (!interface->tap)
+		return explain(error, -errno, "cannot open the tap program");
+	netdev_query_xdp(&interface->xdp, interface->config.ifindex);
+	if (expects_generic(interface))
+		interface->info.flags |= XCAP_INFO_GENERIC;
+	return load_programs(interface, interface->tap, error);
+}
+
+/* The program that is attached asks the driver for the tag. */
+static bool asks_tag(const struct dataplane_interface *interface)
+{
+	return interface->link_type != LINKTYPE_RAW && interface->xdp.vlan_tag &&
+	       !(interface->info.flags & XCAP_INFO_GENERIC);
+}
+
+static int reload(struct dataplane_interface *interface, char *error)
+{
+	struct xcap_tap *skel = xcap_tap__open();
+	int err;
+
+	if (!skel)
+		return explain(error, -errno, "cannot open the tap program");
+	err = load_programs(interface, skel, error);
+	if (!err)
+		err = interface_keep_program(asks_tag(interface) ? skel->progs.xcap_tap_tag
+								 : skel->progs.xcap_tap,
+					     &interface->next_fds[0]);
+	xcap_tap__destroy(skel);
 	return err;
 }
 
@@ -270,5 +301,6 @@ const struct mode_ops mode_tap = {
 	.may_adopt = may_adopt,
 	.load = load,
 	.enable = enable,
+	.reload = reload,
 	.release = release,
 };

@@ -231,6 +231,7 @@ static int load_file(struct config *config, const char *path, bool is_optional, 
 		snprintf(error, CONFIG_ERROR_LEN, "cannot read %s: %s", path, strerror(-err));
 	} else {
 		err = config_yaml(config, (const char *)text.data, text.len, path, error);
+		config->has_file = true;
 	}
 	buf_release(&text);
 	return err;
@@ -523,4 +524,9 @@ bool config_is_set(const struct config *config, const char *name)
 
 	assert(option);
 	return config->places[config_index(config->program, option)].source != CONFIG_FROM_DEFAULT;
+}
+
+bool config_has_file(const struct config *config)
+{
+	return config->has_file;
 }

@@ -103,6 +103,8 @@ const struct config_list *config_arguments(const struct config *config);
 const char *config_origin(const struct config *config, const char *name);
 /* Not by a default, nor by a preset. */
 bool config_is_set(const struct config *config, const char *name);
+/* A file was read, whatever it says. */
+bool config_has_file(const struct config *config);
 /* Effective configuration as YAML. */
 void config_print(const struct config *config, FILE *out);
 

@@ -43,6 +43,7 @@ struct config {
 	struct config_place *places; /* one per option */
 	struct config_given *given;  /* one per option */
 	struct config_list arguments;
+	bool has_file;
 	void **owned;
 	size_t owned_count, owned_capacity;
 };

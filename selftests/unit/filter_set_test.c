@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "bpf/filter_set.h"
+#include "bpf/filter_rule.h"
 
 #include <errno.h>
 #include <string.h>
@@ -132,6 +132,69 @@ static void described_in_one_line(void **state)
 	filter_set_release(&set);
 }
 
+static void rules_as_text(void **state)
+{
+	static const struct {
+		const char *name; /* the rule */
+		const char *words, *expression;
+		struct filter_rule rule;
+	} good[] = {
+		{ "web: tcp port 443", "", "tcp port 443", { .name = "web" } },
+		{ "all:", "", "", { .name = "all" } },
+		{ "a priority=-5 keep=all: ip",
+		  " priority=-5",
+		  "ip",
+		  { .name = "a", .priority = -5 } },
+		{ "a keep=headers: ip",
+		  " keep=headers+0",
+		  "ip",
+		  { .name = "a", .policy = { .keep = XCAP_KEEP_HEADERS } } },
+		{ "a keep=headers+64  sample=10 : ether[0:2] = 1",
+		  " keep=headers+64 sample=10",
+		  "ether[0:2] = 1",
+		  { .name = "a",
+		    .policy = { .keep = XCAP_KEEP_HEADERS, .keep_bytes = 64, .sample = 10 } } },
+		{ "a keep=96 sample-flow=7: ip",
+		  " keep=96 sample-flow=7",
+		  "ip",
+		  { .name = "a",
+		    .policy = { .keep = XCAP_KEEP_BYTES, .keep_bytes = 96, .sample_flow = 7 } } },
+	};
+	static const struct {
+		const char *name; /* the rule */
+	} bad[] = {
+		{ "web" },
+		{ "a keep=0: ip" },
+		{ "a keep=headers-1: ip" },
+		{ "a keep: ip" },
+		{ "a sample=0: ip" },
+		{ "a priority=x: ip" },
+		{ "a priority=: ip" },
+		{ "a color=red: ip" },
+		{ "a keep=262145: ip" },
+		{ "a sample=99999999999: ip" },
+	};
+	char words[128];
+
+	(void)state;
+	FOR_EACH_CASE (c, good) {
+		struct filter_rule rule;
+
+		CHECK_EQ(filter_rule_parse(&rule, c->name, error), 0);
+		CHECK_STR(rule.name, c->rule.name);
+		CHECK_STR(rule.expression, c->expression);
+		CHECK_EQ(rule.priority, c->rule.priority);
+		CHECK_EQ(memcmp(&rule.policy, &c->rule.policy, sizeof(rule.policy)), 0);
+		filter_rule_print_words(&rule, words, sizeof(words));
+		CHECK_STR(words, c->words);
+	}
+	FOR_EACH_CASE (c, bad) {
+		struct filter_rule rule;
+
+		CHECK_EQ(filter_rule_parse(&rule, c->name, error), -EINVAL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +203,7 @@ int main(void)
 		TEST(what_is_refused),
 		TEST(a_verdict_is_the_slot_of_the_first),
 		TEST(described_in_one_line),
+		TEST(rules_as_text),
 	};
 
 	return cmocka_run_group_tests_name("filter_set", tests, NULL, NULL);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration read again: of what it says the filters can change while xcapd runs. */
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "common/log.h"
+
+void agent_reload(struct agent *agent)
+{
+	struct agent_options options = {};
+	struct config *config = NULL;
+	char error[FILTER_ERROR_LEN];
+	char *words = NULL;
+
+	if (config_parse(&config, &agent_program, agent->options->argc, agent->options->argv,
+			 &options) != CONFIG_RUN ||
+	    agent_options_filter(&options, config, &words)) {
+		log_error(0, "SIGHUP: everything stays as it was");
+		goto out;
+	}
+	if (!agent->filters)
+		log_info("SIGHUP: nothing of the configuration changes while packets are read");
+	else if (filters_reload(agent->filters, agent->interfaces, &options, error))
+		log_error(0, "SIGHUP: the filters stay as they were: %s", error);
+	else
+		log_info("SIGHUP: filters are read again; all else takes a restart");
+out:
+	free(words);
+	config_destroy(config);
+}

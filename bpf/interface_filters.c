@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The filters of an interface, and their change while it captures. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "bpf/dataplane_internal.h"
+
+int interface_compile_filters(struct dataplane_interface *interface,
+			      const struct filter_set *filters, char *error)
+{
+	enum filter_hook hook = interface->config.mode == XCAP_TAP ? FILTER_XDP : FILTER_TCX;
+	struct filter_program *program = NULL;
+	char why[FILTER_ERROR_LEN];
+	int err = 0;
+
+	interface_forget_code(interface);
+	interface->generation = filters ? filters->generation : 0;
+	if (filters)
+		err = filter_set_compile(&program, filters, interface->link_type, why);
+	if (!err && program)
+		err = filter_translate(&interface->filter, program, hook, why);
+	filter_destroy(program);
+	return err ? explain_only(error, err, "cannot filter on %s: %s", interface->config.name,
+				  why)
+		   : 0;
+}
+
+void interface_forget_code(struct dataplane_interface *interface)
+{
+	filter_code_release(&interface->filter);
+}
+
+static void forget_programs(struct dataplane_interface *interface)
+{
+	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
+		if (interface->next_fds[i] >= 0)
+			close(interface->next_fds[i]);
+		interface->next_fds[i] = -1;
+	}
+}
+
+int dataplane_prepare_filters(struct dataplane_interface *interface,
+			      const struct filter_set *filters, char error[DATAPLANE_ERROR_LEN])
+{
+	int err;
+
+	forget_programs(interface);
+	err = interface_compile_filters(interface, filters, error);
+	if (!err)
+		err = interface->ops->reload(interface, error);
+	interface_forget_code(interface);
+	if (err)
+		forget_programs(interface);
+	return err;
+}
+
+/* The program that a link has now. */
+static int open_program(int link_fd)
+{
+	struct attach_link link;
+	int err = attach_read_link(link_fd, &link);
+
+	return err ? err : bpf_prog_get_fd_by_id(link.program_id);
+}
+
+static int replace(struct dataplane_interface *interface, unsigned int link)
+{
+	unsigned int links = instance_link_count(interface->config.mode);
+	int before, err;
+
+	if (link == links)
+		return 0;
+	before = open_program(interface->link_fds[link]);
+	if (before < 0)
+		return before;
+	err = bpf_link_update(interface->link_fds[link], interface->next_fds[link], NULL);
+	if (!err) {
+		err = replace(interface, link + 1);
+		/* All of them, or none. */
+		if (err)
+			(void)bpf_link_update(interface->link_fds[link], before, NULL);
+	}
+	close(before);
+	return err;
+}
+
+int dataplane_apply_filters(struct dataplane_interface *interface, char error[DATAPLANE_ERROR_LEN])
+{
+	int err = interface->next_fds[0] < 0 ? -EINVAL : replace(interface, 0);
+
+	forget_programs(interface);
+	if (err)
+		return explain(error, err, "cannot replace the program at %s",
+			       interface->config.name);
+	interface->info.generation = interface->generation;
+	err = interface_write_info(interface);
+	return err ? explain(error, err, "cannot note what is attached to %s",
+			     interface->config.name)
+		   : 0;
+}
+
+static void look_at_info(const char *dir, void *context)
+{
+	uint32_t *highest = context;
+	struct xcap_info info;
+
+	if (instance_read_info(dir, &info))
+		*highest = MAX(*highest, info.generation);
+}
+
+uint32_t dataplane_generation(const struct dataplane *dataplane)
+{
+	uint32_t highest = 0;
+
+	instance_for_each_interface(dataplane->dir, look_at_info, &highest);
+	return highest;
+}
