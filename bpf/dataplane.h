@@ -43,6 +43,9 @@ struct dataplane_interface_config {
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool promiscuous;
+	/* Before its first packet: what dataplane_counts_id() will be. NULL: nobody asks. */
+	void (*counts_ready)(void *context, uint32_t counts_id);
+	void *context;
 };
 
 /* On failure error says what failed, on what, why and what to do. -EPERM, -EACCES: not permitted;

@@ -81,6 +81,8 @@ int interface_keep_map(const struct dataplane_interface *interface, struct bpf_m
 		       const char *name, int *fd) must_check;
 /* *fd is a descriptor of its own. */
 int interface_keep_program(const struct bpf_program *program, int *fd) must_check;
+/* After interface_keep_map() for the counters, before anything is attached. */
+void interface_counts_ready(const struct dataplane_interface *interface);
 int interface_pin(const struct dataplane_interface *interface, int fd, const char *name) must_check;
 int interface_write_info(struct dataplane_interface *interface) must_check;
 

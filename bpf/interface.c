@@ -92,6 +92,13 @@ int interface_pin(const struct dataplane_interface *interface, int fd, const cha
 	return instance_pin(fd, interface->dir, name);
 }
 
+void interface_counts_ready(const struct dataplane_interface *interface)
+{
+	if (interface->config.counts_ready)
+		interface->config.counts_ready(interface->config.context,
+					       dataplane_counts_id(interface));
+}
+
 int interface_write_info(struct dataplane_interface *interface)
 {
 	__u32 key = 0;

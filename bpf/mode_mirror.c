@@ -127,6 +127,8 @@ static int load(struct dataplane_interface *interface, char *error)
 	int program_fds[INSTANCE_LINKS] = { -1, -1 };
 	int err = load_programs(interface, program_fds, error);
 
+	if (!err)
+		interface_counts_ready(interface);
 	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
 		if (!err)
 			err = attach(interface, program_fds[i], i, error);

@@ -159,13 +159,18 @@ static int load_programs(struct dataplane_interface *interface, struct xcap_tap 
 
 static int load(struct dataplane_interface *interface, char *error)
 {
+	int err;
+
 	interface->tap = xcap_tap__open();
 	if (!interface->tap)
 		return explain(error, -errno, "cannot open the tap program");
 	netdev_query_xdp(&interface->xdp, interface->config.ifindex);
 	if (expects_generic(interface))
 		interface->info.flags |= XCAP_INFO_GENERIC;
-	return load_programs(interface, interface->tap, error);
+	err = load_programs(interface, interface->tap, error);
+	if (!err)
+		interface_counts_ready(interface);
+	return err;
 }
 
 /* The program that is attached asks the driver for the tag. */
