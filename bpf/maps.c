@@ -116,6 +116,17 @@ static int read_interface(const char *dir, struct maps_instance *instance)
 	return 0;
 }
 
+static int read_gone(const char *dir, struct maps_instance *instance)
+{
+	int fd = instance_open_pin(dir, "gone"), err;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	err = instance_read_counts(fd, instance->gone);
+	close(fd);
+	return err;
+}
+
 struct interface_walk {
 	struct maps_instance *instance;
 	int err;
@@ -147,6 +158,8 @@ static int read_instance(struct maps_list *list, const char *dir, const char *na
 		return -ENOMEM;
 	snprintf(instance->name, sizeof(instance->name), "%s", name);
 	err = read_rings(dir, instance);
+	if (!err)
+		err = read_gone(dir, instance);
 	if (err)
 		return err;
 	instance_for_each_interface(dir, take_interface, &walk);

@@ -25,6 +25,8 @@ struct maps_instance {
 	char name[256];
 	struct maps_interface *interfaces;
 	size_t interface_count;
+	/* Sums of the interfaces that were detached while the instance goes on. */
+	struct xcap_count gone[XCAP_COUNTER_COUNT];
 	struct maps_ring *rings;
 	size_t ring_count;
 };

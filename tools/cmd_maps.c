@@ -66,14 +66,20 @@ static json_t *count_json(const struct xcap_count *count)
 			 (json_int_t)count->wire_packets, "bytes", (json_int_t)count->bytes);
 }
 
+static json_t *counters_json(const struct xcap_count *counts)
+{
+	json_t *counters = json_object();
+
+	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++)
+		json_object_set_new(counters, xcap_counter_name(i), count_json(&counts[i]));
+	return counters;
+}
+
 static json_t *interface_json(const struct maps_interface *interface)
 {
 	const struct xcap_info *info = &interface->info;
-	json_t *counters = json_object(), *nic = NULL;
+	json_t *nic = NULL;
 
-	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++)
-		json_object_set_new(counters, xcap_counter_name(i),
-				    count_json(&interface->counts[i]));
 	if (interface->has_nic)
 		nic = json_pack("{s:I, s:I, s:I}", "missed", (json_int_t)interface->nic.missed,
 				"fifo", (json_int_t)interface->nic.fifo, "rx_dropped",
@@ -84,7 +90,8 @@ static json_t *interface_json(const struct maps_interface *interface)
 			 !!(info->flags & XCAP_INFO_GENERIC), "pinned",
 			 !(info->flags & XCAP_INFO_UNPINNED), "attached", interface->attached,
 			 "snaplen", info->snaplen, "in", !!(info->directions & XCAP_IN), "out",
-			 !!(info->directions & XCAP_OUT), "counters", counters, "started_ns",
+			 !!(info->directions & XCAP_OUT), "counters",
+			 counters_json(interface->counts), "started_ns",
 			 (json_int_t)info->started_ns, "nic", nic);
 }
 
@@ -102,8 +109,9 @@ static json_t *instance_json(const struct maps_instance *instance)
 						"size_bytes", (json_int_t)ring->size_bytes,
 						"pending_bytes", (json_int_t)ring->pending_bytes));
 	}
-	return json_pack("{s:s, s:o, s:o}", "name", instance->name, "interfaces", interfaces,
-			 "rings", rings);
+	return json_pack("{s:s, s:o, s:{s:o}, s:o}", "name", instance->name, "interfaces",
+			 interfaces, "gone", "counters", counters_json(instance->gone), "rings",
+			 rings);
 }
 
 static int print_json(const struct maps_instance *list, size_t count)
@@ -120,6 +128,18 @@ static int print_json(const struct maps_instance *list, size_t count)
 	return err ? EXIT_FAILURE : 0;
 }
 
+static void print_counters(const struct xcap_count *counts)
+{
+	printf("    %-16s %16s %16s %20s\n", "", "frames", "wire packets", "bytes");
+	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++) {
+		if (counts[i].frames || i == XCAP_SEEN || i == XCAP_HANDED)
+			printf("    %-16s %16llu %16llu %20llu\n", xcap_counter_name(i),
+			       (unsigned long long)counts[i].frames,
+			       (unsigned long long)counts[i].wire_packets,
+			       (unsigned long long)counts[i].bytes);
+	}
+}
+
 static void print_interface(const struct maps_interface *interface)
 {
 	const struct xcap_info *info = &interface->info;
@@ -128,16 +148,7 @@ static void print_interface(const struct maps_interface *interface)
 	       mode_name(interface), info->flags & XCAP_INFO_GENERIC ? ", generic" : "",
 	       info->flags & XCAP_INFO_UNPINNED ? ", not pinned" : "", info->snaplen,
 	       interface->attached ? "" : ", NOT ATTACHED");
-	printf("    %-16s %16s %16s %20s\n", "", "frames", "wire packets", "bytes");
-	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++) {
-		const struct xcap_count *counter = &interface->counts[i];
-
-		if (counter->frames || i == XCAP_SEEN || i == XCAP_HANDED)
-			printf("    %-16s %16llu %16llu %20llu\n", xcap_counter_name(i),
-			       (unsigned long long)counter->frames,
-			       (unsigned long long)counter->wire_packets,
-			       (unsigned long long)counter->bytes);
-	}
+	print_counters(interface->counts);
 	if (interface->has_nic)
 		printf("    lost by the NIC before these: missed %llu, fifo %llu\n",
 		       (unsigned long long)interface->nic.missed,
@@ -152,6 +163,10 @@ static void print_text(const struct maps_instance *list, size_t count)
 		printf("%s\n", instance->name);
 		for (size_t j = 0; j < instance->interface_count; j++)
 			print_interface(&instance->interfaces[j]);
+		if (instance->gone[XCAP_SEEN].frames) {
+			printf("  interfaces that are gone, together:\n");
+			print_counters(instance->gone);
+		}
 		for (size_t j = 0; j < instance->ring_count; j++)
 			printf("  ring %u: %llu of %llu bytes pending\n", instance->rings[j].number,
 			       (unsigned long long)instance->rings[j].pending_bytes,
