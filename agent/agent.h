@@ -37,6 +37,7 @@ struct agent {
 	unsigned int lane_count;
 	struct writer *writer;
 	uint64_t last_packets, last_bytes, last_stats_ns; /* of the stats line */
+	struct loss_alert alerts[LOSS_REASON_COUNT];	  /* of the journals */
 	bool stopping;
 	int err;
 };
@@ -52,12 +53,13 @@ void agent_destroy(struct agent *agent);
  * an exit code, logged. */
 int agent_instance_name(char ret[AGENT_ID_MAX + 1], const struct agent_options *options) must_check;
 
-/* What became of all packets, summed up over interfaces and lanes; frames, not wire packets. */
+/*
+ * What became of all packets, of interfaces that are gone too, up to the aggregator or the file;
+ * frames, not wire packets. As struct interface_account but for received to delivered.
+ */
 struct agent_account {
-	uint64_t seen, self, other_direction, filtered;
-	uint64_t ring_full, too_long, no_memory, no_socket; /* in the programs */
-	/* Redirected into AF_XDP: no chunk in the fill ring, no room in the RX ring, no daemon. */
-	uint64_t fill_ring_empty, rx_dropped, rx_ring_full, redirected_lost;
+	uint64_t arrived, seen, self, other_direction, filtered;
+	uint64_t dropped[INTERFACE_DROP_COUNT];
 	uint64_t received; /* taken by the lanes */
 	uint64_t lost[LOSS_REASON_COUNT];
 	uint64_t pending;   /* in the journals and in the frames being built */
@@ -68,12 +70,15 @@ struct agent_account {
 /* lanes.c: the sources, journals and lanes; logged on failure. */
 int agent_make_lanes(struct agent *agent) must_check;
 
-/* report.c: what users are told. */
+/* account.c. Every 100 ms: users are told what rises, frames what there is. */
 void agent_refresh_counts(struct agent *agent);
-void agent_account(const struct agent *agent, struct agent_account *ret);
+/* Reads the interfaces' counters. */
+void agent_account(struct agent *agent, struct agent_account *ret);
 uint64_t agent_account_dropped(const struct agent_account *account);
+
+/* report.c: what users are told. */
 void agent_print_stats(struct agent *agent);
-void agent_print_summary(const struct agent *agent);
+void agent_print_summary(struct agent *agent);
 json_t *agent_status(struct agent *agent);
 
 /* reload.c: SIGHUP. What is wrong is logged, and everything is as before. */

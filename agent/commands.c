@@ -9,7 +9,6 @@ static int run_status(void *context, const json_t *request, json_t **result, con
 
 	(void)request;
 	(void)error;
-	agent_refresh_counts(agent);
 	*result = agent_status(agent);
 	return *result ? 0 : -ENOMEM;
 }

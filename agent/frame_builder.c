@@ -1,55 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/frame_builder.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "agent/frame_builder_internal.h"
 
 /* A change of the UTC offset beyond what slewing makes (500 ppm, adjtimex(2)) is a step. */
 #define STEP_NS NS_PER_MS
 #define SLEW_PER_SECOND_NS (NS_PER_MS)
 /* An interface without packets is described for this many frames more. */
 #define KEEP_FRAMES 16
-#define INTERFACE_BLOCK_MAX 1024
-/*
- * Totals since the journal was made travel with the positions, so that they survive kill -9
- * together with what they count.
- */
-#define TOTAL_SOURCE (1ull << 62)
-#define TOTAL_COUNT 3
 /* How often UTC is compared with the monotonic clock, at most; a frame has one offset. */
 #define SAMPLE_NS NS_PER_MS
-
-struct known_interface {
-	const struct source *recorder; /* whose numbering id is of; NULL: ifindex */
-	uint32_t id;
-	uint32_t local;	    /* id in the open frame */
-	uint64_t frame;	    /* number of the open frame, if it is described there */
-	uint64_t last_used; /* number of the frame that last had a packet of it */
-	const uint64_t *drops;
-	uint64_t drops_reported;
-	size_t block_len;
-	uint8_t block[INTERFACE_BLOCK_MAX]; /* its Interface Description Block */
-};
-
-struct frame_builder {
-	struct memory_journal *journal;
-	struct source *const *sources;
-	struct journal_position *positions;
-	unsigned int source_count;
-	struct known_interface *known;
-	unsigned int known_count, last_known;
-	uint8_t *payload; /* NULL: no frame is open */
-	size_t len, room, batch_bytes;
-	struct frame_header header;
-	uint64_t frame_number, opened_ns;
-	uint64_t newest_ns;  /* latest packet of the stream */
-	uint64_t sampled_ns; /* when offset_ns was taken, CLOCK_MONOTONIC */
-	int64_t offset_ns;   /* UTC - CLOCK_MONOTONIC */
-	uint32_t next_local;
-	bool is_replay, step_pending, dirty;
-	uint64_t totals[TOTAL_COUNT]; /* packets, wire packets, captured bytes */
-};
 
 int frame_builder_create(struct frame_builder **ret, struct memory_journal *journal,
 			 struct source *const *sources, unsigned int source_count,
@@ -105,6 +70,8 @@ static int64_t sample_offset(uint64_t *at)
 
 static void collect_positions(struct frame_builder *builder)
 {
+	struct journal_position *at = builder->positions + builder->source_count + TOTAL_COUNT;
+
 	for (unsigned int i = 0; i < builder->source_count; i++) {
 		const struct source *source = builder->sources[i];
 
@@ -115,10 +82,34 @@ static void collect_positions(struct frame_builder *builder)
 		builder->positions[builder->source_count + i] =
 			(struct journal_position){ .source = TOTAL_SOURCE + i,
 						   .value = builder->totals[i] };
+	for (unsigned int i = 0; i < builder->known_count; i++) {
+		const struct known_interface *known = &builder->known[i];
+
+		if (known->account)
+			*at++ = (struct journal_position){ .source =
+								   ACCOUNT_SOURCE | known->account,
+							   .value = known->taken };
+	}
 }
 
-static void count(struct frame_builder *builder, const struct source_packet *packet)
+/* What is kept may be told. */
+static void tell_taken(struct frame_builder *builder)
 {
+	for (unsigned int i = 0; i < builder->known_count; i++) {
+		struct known_interface *known = &builder->known[i];
+
+		if (!known->taken_sum || known->taken == known->taken_told)
+			continue;
+		atomic_fetch_add_explicit(known->taken_sum, known->taken - known->taken_told,
+					  memory_order_relaxed);
+		known->taken_told = known->taken;
+	}
+}
+
+static void count(struct frame_builder *builder, struct known_interface *known,
+		  const struct source_packet *packet)
+{
+	known->taken++;
 	builder->totals[0]++;
 	builder->totals[1] += packet->wire_packets;
 	builder->totals[2] += packet->captured_len;
@@ -141,7 +132,7 @@ static void commit_clock(struct frame_builder *builder, int64_t before)
 	memcpy(payload + 8, &builder->offset_ns, 8);
 	collect_positions(builder);
 	memory_journal_commit(builder->journal, &header, 16, builder->positions,
-			      builder->source_count + TOTAL_COUNT);
+			      frame_builder_positions(builder));
 }
 
 static void update_offset(struct frame_builder *builder)
@@ -170,14 +161,6 @@ uint64_t frame_builder_utc(struct frame_builder *builder, uint64_t monotonic_ns)
 	return monotonic_ns + (uint64_t)builder->offset_ns;
 }
 
-static void put_interface(struct frame_builder *builder, struct known_interface *known)
-{
-	memcpy(builder->payload + builder->len, known->block, known->block_len);
-	builder->len += known->block_len;
-	known->frame = builder->frame_number;
-	known->local = builder->next_local++;
-}
-
 static bool is_recent(const struct frame_builder *builder, const struct known_interface *known)
 {
 	return known->last_used + KEEP_FRAMES >= builder->frame_number;
@@ -192,9 +175,10 @@ static bool open_frame(struct frame_builder *builder, size_t need)
 	builder->frame_number++;
 	for (unsigned int i = 0; i < builder->known_count; i++) {
 		if (is_recent(builder, &builder->known[i]))
-			blocks += builder->known[i].block_len;
+			blocks += known_interface_len(&builder->known[i]);
 	}
-	blocks += INTERFACE_BLOCK_MAX; /* one that is not known yet */
+	/* One that is not known yet. */
+	blocks += INTERFACE_BLOCK_MAX + PCAPNG_STATISTICS_MAX;
 	builder->room = MAX(builder->batch_bytes, blocks + need);
 	if (builder->room > FRAME_PAYLOAD_MAX)
 		return false;
@@ -216,36 +200,15 @@ static bool open_frame(struct frame_builder *builder, size_t need)
 	builder->step_pending = false;
 	for (unsigned int i = 0; i < builder->known_count; i++) {
 		if (is_recent(builder, &builder->known[i]))
-			put_interface(builder, &builder->known[i]);
+			known_interface_put(builder, &builder->known[i]);
 	}
 	return true;
 }
 
-static struct known_interface *find(struct frame_builder *builder, const struct source *source,
-				    uint32_t id)
-{
-	const struct source *recorder = source->ops->describe ? source : NULL;
-	struct known_interface *known;
-
-	if (builder->last_known < builder->known_count) {
-		known = &builder->known[builder->last_known];
-		if (known->id == id && known->recorder == recorder)
-			return known;
-	}
-	for (unsigned int i = 0; i < builder->known_count; i++) {
-		known = &builder->known[i];
-		if (known->id == id && known->recorder == recorder) {
-			builder->last_known = i;
-			return known;
-		}
-	}
-	return NULL;
-}
-
-static enum frame_builder_result drop(struct frame_builder *builder,
+static enum frame_builder_result drop(struct frame_builder *builder, struct known_interface *known,
 				      const struct source_packet *packet)
 {
-	count(builder, packet);
+	count(builder, known, packet);
 	builder->dirty = true;
 	memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, packet->wire_packets,
 				  packet->original_len);
@@ -254,18 +217,19 @@ static enum frame_builder_result drop(struct frame_builder *builder,
 
 /* No frame could be opened for the packet. */
 static enum frame_builder_result refuse(struct frame_builder *builder,
+					struct known_interface *known,
 					const struct source_packet *packet)
 {
 	if (builder->is_replay && builder->room <= FRAME_PAYLOAD_MAX)
 		return FRAME_BUILDER_WAIT;
-	return drop(builder, packet);
+	return drop(builder, known, packet);
 }
 
 enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 					       const struct source *source,
 					       const struct source_packet *packet)
 {
-	struct known_interface *known = find(builder, source, packet->interface);
+	struct known_interface *known = known_interface_find(builder, source, packet->interface);
 	struct pcapng_packet block;
 	uint64_t drops, time_ns;
 	bool is_late;
@@ -283,19 +247,17 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 	};
 	if (known->drops) {
 		drops = __atomic_load_n(known->drops, __ATOMIC_RELAXED);
-		/* Another device of the same name and number counts from zero. */
-		known->drops_reported = MIN(known->drops_reported, drops);
 		block.has_drop_count = drops != known->drops_reported;
 		block.drop_count = drops - known->drops_reported;
 	}
 	if (!builder->payload && !open_frame(builder, pcapng_packet_len(&block)))
-		return refuse(builder, packet);
+		return refuse(builder, known, packet);
 	if (known->frame != builder->frame_number) {
 		if (builder->header.packet_count)
 			return FRAME_BUILDER_CLOSE;
-		if (builder->len + known->block_len > builder->room)
+		if (builder->len + known_interface_len(known) > builder->room)
 			goto larger;
-		put_interface(builder, known);
+		known_interface_put(builder, known);
 	}
 	block.interface = known->local;
 	time_ns = source->is_replay ? packet->time_ns
@@ -307,7 +269,7 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 		goto larger;
 	builder->len += n;
 	builder->dirty = true;
-	count(builder, packet);
+	count(builder, known, packet);
 	known->last_used = builder->frame_number;
 	known->drops_reported += block.has_drop_count ? block.drop_count : 0;
 	if (!builder->header.packet_count || time_ns < builder->header.first_ns)
@@ -329,61 +291,35 @@ larger:
 	memory_journal_abandon(builder->journal);
 	builder->payload = NULL;
 	if (!open_frame(builder, pcapng_packet_len(&block)))
-		return refuse(builder, packet);
+		return refuse(builder, known, packet);
 	return FRAME_BUILDER_AGAIN;
 }
 
-enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
-						  const struct source *source, uint32_t id,
-						  const struct pcapng_interface *description,
-						  const uint64_t *drops)
+int frame_builder_put_statistics(struct frame_builder *builder, uint64_t watermark_ns)
 {
-	struct pcapng_interface unknown = { .link_type = LINKTYPE_ETHERNET, .name = "unknown" };
-	struct known_interface *list, *known;
+	bool any = false;
 
-	list = realloc(builder->known, (builder->known_count + 1) * sizeof(*list));
-	if (!list) {
-		memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, 1, 0);
-		return FRAME_BUILDER_DROPPED;
+	assert(!builder->payload);
+	for (unsigned int i = 0; i < builder->known_count; i++) {
+		if (!builder->known[i].has_statistics)
+			continue;
+		builder->known[i].last_used = builder->frame_number;
+		any = true;
 	}
-	builder->known = list;
-	known = &list[builder->known_count];
-	*known = (struct known_interface){ .recorder = source->ops->describe ? source : NULL,
-					   .id = id,
-					   .drops = drops };
-	known->block_len = pcapng_put_interface(known->block, sizeof(known->block),
-						description ? description : &unknown);
-	builder->known_count++;
-	return FRAME_BUILDER_AGAIN;
-}
-
-void frame_builder_review(struct frame_builder *builder,
-			  bool (*describe)(void *context, uint32_t id, struct pcapng_interface *ret,
-					   const uint64_t **drops),
-			  void *context)
-{
-	struct pcapng_interface interface;
-	uint8_t block[INTERFACE_BLOCK_MAX];
-	const uint64_t *drops;
-	size_t len;
-
-	for (unsigned int i = 0; i < builder->known_count;) {
-		struct known_interface *known = &builder->known[i];
-
-		if (known->recorder) {
-			i++;
-		} else if (!describe(context, known->id, &interface, &drops)) {
-			*known = builder->known[--builder->known_count];
-		} else {
-			len = pcapng_put_interface(block, sizeof(block), &interface);
-			if (len != known->block_len || memcmp(block, known->block, len) != 0)
-				known->frame = 0; /* not described as it is */
-			memcpy(known->block, block, len);
-			known->block_len = len;
-			known->drops = drops;
-			i++;
-		}
-	}
+	if (!any)
+		return 0;
+	if (!open_frame(builder, 0))
+		return -ENOBUFS;
+	/* Readers come to it behind the packets. */
+	builder->header.first_ns = builder->newest_ns ?: watermark_ns;
+	builder->header.last_ns = builder->header.first_ns;
+	builder->header.watermark_ns = watermark_ns;
+	collect_positions(builder);
+	memory_journal_commit(builder->journal, &builder->header, builder->len, builder->positions,
+			      frame_builder_positions(builder));
+	frame_builder_forget_told(builder);
+	builder->payload = NULL;
+	return 1;
 }
 
 void frame_builder_progress(struct frame_builder *builder)
@@ -393,7 +329,8 @@ void frame_builder_progress(struct frame_builder *builder)
 	collect_positions(builder);
 	memory_journal_progress(builder->journal, builder->payload ? &builder->header : NULL,
 				builder->payload ? builder->len : 0, builder->positions,
-				builder->source_count + TOTAL_COUNT);
+				frame_builder_positions(builder));
+	tell_taken(builder);
 	builder->dirty = false;
 }
 
@@ -407,7 +344,9 @@ bool frame_builder_commit(struct frame_builder *builder, uint64_t watermark_ns)
 		builder->header.watermark_ns = watermark_ns;
 		collect_positions(builder);
 		memory_journal_commit(builder->journal, &builder->header, builder->len,
-				      builder->positions, builder->source_count + TOTAL_COUNT);
+				      builder->positions, frame_builder_positions(builder));
+		tell_taken(builder);
+		frame_builder_forget_told(builder);
 	} else {
 		memory_journal_abandon(builder->journal);
 	}

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "agent/source.h"
 #include "common/memory_journal.h"
 
@@ -29,22 +31,42 @@ void frame_builder_destroy(struct frame_builder *builder);
 enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 					       const struct source *source,
 					       const struct source_packet *packet);
-/*
- * description: NULL if nobody knows it; copied. drops: what was lost on it so far, read with
- * relaxed order for epb_dropcount; or NULL.
- */
+/* What is known of an interface; all may be NULL or 0. */
+struct frame_builder_interface {
+	const struct pcapng_interface *description; /* copied */
+	const uint64_t *drops; /* lost on it so far, read with relaxed order for epb_dropcount */
+	/*
+	 * Packets taken of it are added here, and kept in the journal under this number: see
+	 * frame_builder_taken().
+	 */
+	_Atomic uint64_t *taken;
+	uint32_t account;
+};
 enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 						  const struct source *source, uint32_t id,
-						  const struct pcapng_interface *description,
-						  const uint64_t *drops);
+						  const struct frame_builder_interface *interface);
 /*
  * What interfaces are has changed: describe() is asked again about those that packets name by their
- * ifindex. False from it: no packet of this one will come.
+ * ifindex. False from it: no packet of this one will come. It is forgotten, once its statistics
+ * have been told: see frame_builder_waits_to_forget().
  */
 void frame_builder_review(struct frame_builder *builder,
-			  bool (*describe)(void *context, uint32_t id, struct pcapng_interface *ret,
-					   const uint64_t **drops),
+			  bool (*describe)(void *context, uint32_t id,
+					   struct frame_builder_interface *ret),
 			  void *context);
+/* What a journal has of an account, from earlier daemons too; 0 if there is none. */
+uint64_t frame_builder_taken(const struct memory_journal *journal, uint32_t account);
+/*
+ * The numbers of an interface (statistics->interface does not matter), for the next frame that
+ * describes it. False: tell what it is first, by frame_builder_interface().
+ */
+bool frame_builder_statistics(struct frame_builder *builder, const struct source *source,
+			      uint32_t id, const struct pcapng_statistics *statistics);
+/* There are statistics of interfaces that no packet will come of. */
+bool frame_builder_waits_to_forget(const struct frame_builder *builder);
+/* A frame without packets for the numbers that wait; none is open. 1: made, 0: none wait,
+ * -ENOBUFS: the journal is full. */
+int frame_builder_put_statistics(struct frame_builder *builder, uint64_t watermark_ns) must_check;
 /* Everything appended and every source's position survive the process from here on. */
 void frame_builder_progress(struct frame_builder *builder);
 /* True if there was a frame with packets. */

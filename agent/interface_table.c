@@ -11,16 +11,15 @@
 
 struct slot {
 	bool is_used;
-	uint32_t id;
 	uint64_t retired_ns; /* 0: it is there */
-	struct pcapng_interface description;
-	_Atomic uint64_t drops;
-	uint64_t drops_before; /* of the same interface before it went and came back */
+	uint64_t ended_ns;   /* 0: it has not */
+	struct interface_table_entry entry;
+	struct interface_numbers numbers;
 };
 
 struct interface_table {
 	pthread_mutex_t lock; /* control alone writes, so it reads without */
-	_Atomic uint64_t generation;
+	_Atomic uint64_t generation, told;
 	unsigned int used; /* slots that were ever used */
 	struct slot slots[INTERFACE_TABLE_MAX];
 };
@@ -47,7 +46,7 @@ void interface_table_destroy(struct interface_table *table)
 static struct slot *find(struct interface_table *table, uint32_t id)
 {
 	for (unsigned int i = 0; i < table->used; i++) {
-		if (table->slots[i].is_used && table->slots[i].id == id)
+		if (table->slots[i].is_used && table->slots[i].entry.id == id)
 			return &table->slots[i];
 	}
 	return NULL;
@@ -62,12 +61,6 @@ static struct slot *find_free(struct interface_table *table)
 	return table->used < INTERFACE_TABLE_MAX ? &table->slots[table->used] : NULL;
 }
 
-static bool is_same(const struct pcapng_interface *a, const struct pcapng_interface *b)
-{
-	return !strcmp(a->name, b->name) && a->link_type == b->link_type &&
-	       a->snaplen == b->snaplen;
-}
-
 static void change(struct interface_table *table)
 {
 	atomic_fetch_add_explicit(&table->generation, 1, memory_order_release);
@@ -78,7 +71,7 @@ int interface_table_put(struct interface_table *table, uint32_t id,
 {
 	struct slot *slot = find(table, id);
 
-	if (slot && slot->retired_ns && !is_same(&slot->description, description))
+	if (slot && slot->retired_ns)
 		return -EBUSY;
 	if (!slot)
 		slot = find_free(table);
@@ -86,19 +79,57 @@ int interface_table_put(struct interface_table *table, uint32_t id,
 		return -ENOSPC;
 	pthread_mutex_lock(&table->lock);
 	if (!slot->is_used) {
+		memset(slot, 0, sizeof(*slot));
 		slot->is_used = true;
-		slot->id = id;
-		slot->drops_before = 0;
-		atomic_store_explicit(&slot->drops, 0, memory_order_relaxed);
+		slot->entry.id = id;
+		slot->entry.numbers = &slot->numbers;
 		table->used = MAX(table->used, (unsigned int)(slot - table->slots) + 1);
-	} else if (slot->retired_ns) {
-		slot->drops_before = atomic_load_explicit(&slot->drops, memory_order_relaxed);
 	}
-	slot->retired_ns = 0;
-	slot->description = *description;
+	slot->entry.description = *description;
 	change(table);
 	pthread_mutex_unlock(&table->lock);
 	return 0;
+}
+
+void interface_table_set_account(struct interface_table *table, uint32_t id, uint32_t account)
+{
+	struct slot *slot = find(table, id);
+
+	if (!slot)
+		return;
+	pthread_mutex_lock(&table->lock);
+	slot->entry.account = account;
+	change(table);
+	pthread_mutex_unlock(&table->lock);
+}
+
+struct interface_numbers *interface_table_numbers(struct interface_table *table, uint32_t id)
+{
+	struct slot *slot = find(table, id);
+
+	return slot ? &slot->numbers : NULL;
+}
+
+static bool is_news(const struct pcapng_statistics *before, const struct pcapng_statistics *now)
+{
+	return now->start_ns != before->start_ns || now->received != before->received ||
+	       now->dropped != before->dropped || now->filter_accepted != before->filter_accepted ||
+	       now->os_dropped != before->os_dropped || now->delivered != before->delivered;
+}
+
+void interface_table_tell(struct interface_table *table, uint32_t id,
+			  const struct pcapng_statistics *statistics, uint64_t kernel_dropped)
+{
+	struct slot *slot = find(table, id);
+
+	if (!slot || (slot->entry.is_told && !is_news(&slot->entry.statistics, statistics)))
+		return;
+	pthread_mutex_lock(&table->lock);
+	slot->entry.statistics = *statistics;
+	slot->entry.kernel_dropped = kernel_dropped;
+	slot->entry.is_told = true;
+	atomic_fetch_add_explicit(&table->told, 1, memory_order_release);
+	pthread_mutex_unlock(&table->lock);
 }
 
 void interface_table_retire(struct interface_table *table, uint32_t id, uint64_t now_ns)
@@ -109,28 +140,33 @@ void interface_table_retire(struct interface_table *table, uint32_t id, uint64_t
 		slot->retired_ns = now_ns;
 }
 
+/* Its packets were taken: the lanes are to tell so, and forget it. */
+static void end(struct interface_table *table, struct slot *slot)
+{
+	pthread_mutex_lock(&table->lock);
+	change(table);
+	slot->entry.ended = interface_table_generation(table);
+	pthread_mutex_unlock(&table->lock);
+	slot->ended_ns = clock_ns(CLOCK_MONOTONIC);
+}
+
 void interface_table_expire(struct interface_table *table, uint64_t taken_ns)
 {
 	for (unsigned int i = 0; i < table->used; i++) {
 		struct slot *slot = &table->slots[i];
 
-		if (!slot->is_used || !slot->retired_ns || slot->retired_ns + LATE_NS > taken_ns)
+		if (!slot->is_used || !slot->retired_ns)
 			continue;
-		pthread_mutex_lock(&table->lock);
-		slot->is_used = false;
-		slot->retired_ns = 0;
-		change(table);
-		pthread_mutex_unlock(&table->lock);
+		if (!slot->ended_ns) {
+			if (slot->retired_ns + LATE_NS <= taken_ns)
+				end(table, slot);
+		} else if (slot->ended_ns < taken_ns) {
+			/* Each lane has begun a pass since, by a look at the generation. */
+			pthread_mutex_lock(&table->lock);
+			slot->is_used = false;
+			pthread_mutex_unlock(&table->lock);
+		}
 	}
-}
-
-void interface_table_set_drops(struct interface_table *table, uint32_t id, uint64_t drops)
-{
-	struct slot *slot = find(table, id);
-
-	if (slot)
-		atomic_store_explicit(&slot->drops, slot->drops_before + drops,
-				      memory_order_relaxed);
 }
 
 uint64_t interface_table_generation(const struct interface_table *table)
@@ -138,17 +174,37 @@ uint64_t interface_table_generation(const struct interface_table *table)
 	return atomic_load_explicit(&table->generation, memory_order_acquire);
 }
 
-bool interface_table_get(struct interface_table *table, uint32_t id, struct pcapng_interface *ret,
-			 const uint64_t **drops)
+uint64_t interface_table_told(const struct interface_table *table)
+{
+	return atomic_load_explicit(&table->told, memory_order_acquire);
+}
+
+bool interface_table_get(struct interface_table *table, uint32_t id,
+			 struct interface_table_entry *ret)
 {
 	struct slot *slot;
+	bool found;
 
 	pthread_mutex_lock(&table->lock);
 	slot = find(table, id);
-	if (slot) {
-		*ret = slot->description;
-		*drops = (const uint64_t *)(uintptr_t)&slot->drops;
+	found = slot && !slot->entry.ended;
+	if (found)
+		*ret = slot->entry;
+	pthread_mutex_unlock(&table->lock);
+	return found;
+}
+
+bool interface_table_next(struct interface_table *table, unsigned int *at,
+			  struct interface_table_entry *ret)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&table->lock);
+	for (; !found && *at < table->used; (*at)++) {
+		found = table->slots[*at].is_used;
+		if (found)
+			*ret = table->slots[*at].entry;
 	}
 	pthread_mutex_unlock(&table->lock);
-	return slot;
+	return found;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the interface numbers of packets mean, while interfaces come, change and go. Control writes,
- * the lanes' threads read: only when a number is new to them or the generation has changed, so that
- * its lock is not on the path of a packet.
+ * What the interface numbers of packets mean, while interfaces come, change and go, and what the
+ * lanes count of each. Control writes, the lanes' threads read: only when a number is new to them
+ * or the generation has changed, so that its lock is not on the path of a packet.
  *
- * An interface that is gone is still described until the lanes have taken its last packets.
+ * An interface that is gone is retired: still described until the lanes have taken its last
+ * packets. Then it has ended, and its last numbers are told by the lanes; then it is forgotten.
  */
 #pragma once
 
@@ -19,12 +20,31 @@
 
 struct interface_table;
 
-/* What an interface's packets are numbered by, as long as the same filters judge them. */
-static inline uint32_t interface_id(unsigned int ifindex, uint32_t generation)
-{
-	(void)generation;
-	return ifindex;
-}
+/* Frames redirected into AF_XDP that were not received: struct source_stats. */
+enum interface_lost {
+	INTERFACE_FILL_RING_EMPTY,
+	INTERFACE_RX_DROPPED,
+	INTERFACE_RX_RING_FULL,
+	INTERFACE_REDIRECTED_LOST,
+	INTERFACE_LOST_COUNT
+};
+
+/* Of one interface; taken and lost are added to by the lanes, the first when it is in a journal. */
+struct interface_numbers {
+	_Atomic uint64_t drops; /* that the kernel lost so far; control writes */
+	_Atomic uint64_t taken, lost[INTERFACE_LOST_COUNT];
+};
+
+struct interface_table_entry {
+	uint32_t id;
+	uint32_t account; /* dataplane_counts_id(): taken counts from when these do; 0: none yet */
+	struct pcapng_interface description;
+	struct interface_numbers *numbers; /* until it is forgotten */
+	struct pcapng_statistics statistics;
+	uint64_t kernel_dropped; /* of statistics.os_dropped: the rest is numbers->lost */
+	bool is_told;		 /* there are statistics */
+	uint64_t ended;		 /* generation in which it ended; 0: it has not */
+};
 
 int interface_table_create(struct interface_table **ret) must_check;
 void interface_table_destroy(struct interface_table *table);
@@ -33,25 +53,35 @@ void interface_table_destroy(struct interface_table *table);
 
 /*
  * From here on packets with this id are of the interface described. -ENOSPC: the table is full;
- * -EBUSY: another interface had this id, and packets of it may be on the way. Both end by
+ * -EBUSY: an interface that is gone had this id, and packets of it may be on the way. Both end by
  * interface_table_expire().
  */
 int interface_table_put(struct interface_table *table, uint32_t id,
 			const struct pcapng_interface *description) must_check;
-/* No packet of it has a time later than now_ns, CLOCK_MONOTONIC. */
+/* Before its first packet. */
+void interface_table_set_account(struct interface_table *table, uint32_t id, uint32_t account);
+/* NULL: there is none of this id. Valid until it is forgotten. */
+struct interface_numbers *interface_table_numbers(struct interface_table *table, uint32_t id);
+/*
+ * Its numbers, for the frames to come; delivered and os_dropped are of the same moment as the
+ * others. Those that are told already are no news, whatever their time.
+ */
+void interface_table_tell(struct interface_table *table, uint32_t id,
+			  const struct pcapng_statistics *statistics, uint64_t kernel_dropped);
+/* No packet of it has a time later than now_ns, CLOCK_MONOTONIC; what was told last is final. */
 void interface_table_retire(struct interface_table *table, uint32_t id, uint64_t now_ns);
 /* The lanes have taken every packet older than taken_ns, CLOCK_MONOTONIC. */
 void interface_table_expire(struct interface_table *table, uint64_t taken_ns);
-/* Packets of it that the kernel lost so far. */
-void interface_table_set_drops(struct interface_table *table, uint32_t id, uint64_t drops);
 
 /* --- any thread --- */
 
 /* Changes when what interface_table_get() answers may have changed. */
 uint64_t interface_table_generation(const struct interface_table *table);
-/*
- * False: there is none of this id. *drops is valid as long as the table, and of this interface as
- * long as the generation.
- */
-bool interface_table_get(struct interface_table *table, uint32_t id, struct pcapng_interface *ret,
-			 const uint64_t **drops);
+/* Changes when something was told. 0: nothing ever was. */
+uint64_t interface_table_told(const struct interface_table *table);
+/* False: there is none of this id, or it has ended. */
+bool interface_table_get(struct interface_table *table, uint32_t id,
+			 struct interface_table_entry *ret);
+/* The first from *at on, also one that has ended; *at begins at 0. False: that was all. */
+bool interface_table_next(struct interface_table *table, unsigned int *at,
+			  struct interface_table_entry *ret);

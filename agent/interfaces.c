@@ -13,6 +13,9 @@
 #include "agent/interfaces_internal.h"
 #include "common/log.h"
 
+/* How often drivers are asked, frames told and losses looked for. */
+#define LOOK_NS NS_PER_SEC
+
 static void on_change(const struct netdev_change *change, void *context)
 {
 	struct interfaces *interfaces = context;
@@ -204,24 +207,18 @@ int interfaces_enable(struct interfaces *interfaces)
 	return 0;
 }
 
-static void refresh_counts(struct interfaces *interfaces, struct agent_interface *interface)
-{
-	struct xcap_count counts[XCAP_COUNTER_COUNT];
-
-	if (!interface->attached || dataplane_counts(interface->attached, counts))
-		return;
-	memcpy(interface->counts, counts, sizeof(counts));
-	interface_table_set_drops(interfaces->config.table, interface->ifindex,
-				  counts[XCAP_RING_FULL].frames + counts[XCAP_TOO_LONG].frames +
-					  counts[XCAP_NO_MEMORY].frames);
-}
-
 void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns)
 {
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	bool is_due = now >= interfaces->looked_ns + LOOK_NS;
+
 	if (interfaces->detached)
 		return;
-	for (unsigned int i = 0; i < interfaces->count; i++)
-		refresh_counts(interfaces, &interfaces->list[i]);
+	interfaces_read(interfaces, is_due);
+	if (is_due) {
+		interfaces->looked_ns = now;
+		interfaces_tell(interfaces);
+	}
 	interface_table_expire(interfaces->config.table, taken_ns);
 	if (interfaces->look_again)
 		(void)interfaces_look_around(interfaces);
@@ -233,11 +230,8 @@ void interfaces_detach(struct interfaces *interfaces)
 		return;
 	interfaces->detached = true;
 	for (unsigned int i = 0; i < interfaces->count; i++) {
-		struct agent_interface *interface = &interfaces->list[i];
-
-		if (interface->attached)
-			dataplane_detach(interface->attached, interface->counts);
-		interface->attached = NULL;
+		if (interfaces->list[i].attached)
+			interfaces_finish(interfaces, &interfaces->list[i]);
 	}
 	interfaces_read_gone(interfaces);
 }
@@ -266,6 +260,11 @@ const struct agent_interface *interfaces_list(const struct interfaces *interface
 const struct xcap_count *interfaces_gone_counts(const struct interfaces *interfaces)
 {
 	return interfaces->gone;
+}
+
+uint64_t interfaces_gone_nic(const struct interfaces *interfaces)
+{
+	return interfaces->gone_nic;
 }
 
 const struct config_list *interfaces_words(const struct interfaces *interfaces)

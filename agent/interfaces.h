@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "agent/interface_account.h"
 #include "agent/interface_table.h"
 #include "agent/options.h"
 #include "bpf/dataplane.h"
@@ -24,8 +25,10 @@ struct agent_interface {
 	unsigned int ifindex;
 	int word; /* of -i that asked for it */
 	bool is_generic;
-	bool was_seen;				      /* while looking what there is */
-	struct xcap_count counts[XCAP_COUNTER_COUNT]; /* as last read; final after the detach */
+	bool was_seen;	     /* while looking what there is */
+	uint64_t started_ns; /* UTC */
+	struct interface_reading reading;
+	struct loss_alert alerts[INTERFACE_DROP_COUNT];
 };
 
 struct interfaces_config {
@@ -49,7 +52,12 @@ int interfaces_enable(struct interfaces *interfaces) must_check;
  */
 int interfaces_set_filters(struct interfaces *interfaces, const struct filter_set *filters,
 			   char error[FILTER_ERROR_LEN]) must_check;
-/* Now and then. The lanes have taken every packet older than taken_ns, CLOCK_MONOTONIC. */
+/* Reads the counters of all; with_nic: asks the drivers, too. */
+void interfaces_read(struct interfaces *interfaces, bool with_nic);
+/*
+ * Every 100 ms: reads them. Once a second frames are told the numbers, and users what rises. The
+ * lanes have taken every packet older than taken_ns, CLOCK_MONOTONIC.
+ */
 void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns);
 /* No more packets come. */
 void interfaces_detach(struct interfaces *interfaces);
@@ -61,6 +69,8 @@ const struct agent_interface *interfaces_list(const struct interfaces *interface
 					      unsigned int *count);
 /* Sums of those that are not attached any more. */
 const struct xcap_count *interfaces_gone_counts(const struct interfaces *interfaces);
+/* What the NIC lost of them, as far as this daemon saw them go. */
+uint64_t interfaces_gone_nic(const struct interfaces *interfaces);
 /* What -i asks for and is not there: word number at, from 0; NULL: that is not missing. */
 const struct config_list *interfaces_words(const struct interfaces *interfaces);
 bool interfaces_is_missing(const struct interfaces *interfaces, unsigned int word);

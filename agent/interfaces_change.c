@@ -31,8 +31,8 @@ static int word_for(const struct interfaces *interfaces, const struct netdev *de
 	return word;
 }
 
-int interfaces_describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
-			uint16_t link_type, const struct filter_set *filters)
+static int describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
+		    uint16_t link_type)
 {
 	struct pcapng_interface description = {
 		.link_type = link_type,
@@ -41,10 +41,20 @@ int interfaces_describe(const struct interfaces *interfaces, unsigned int ifinde
 	};
 
 	snprintf(description.name, sizeof(description.name), "%s", name);
-	filter_set_describe(filters, description.filter, sizeof(description.filter));
 	memcpy(description.os, interfaces->os, sizeof(description.os));
-	return interface_table_put(interfaces->config.table,
-				   interface_id(ifindex, filters->generation), &description);
+	return interface_table_put(interfaces->config.table, ifindex, &description);
+}
+
+struct account_place {
+	struct interface_table *table;
+	unsigned int ifindex;
+};
+
+static void set_account(void *context, uint32_t counts_id)
+{
+	const struct account_place *place = context;
+
+	interface_table_set_account(place->table, place->ifindex, counts_id);
 }
 
 static int attach(struct interfaces *interfaces, const struct netdev *device, int word, char *error)
@@ -69,12 +79,16 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 		.promiscuous = !options->no_promiscuous &&
 			       interfaces_kind(interfaces, word) != SELECTION_ANY,
 	};
+	struct account_place place = { interfaces->config.table, device->ifindex };
 	int err;
 
+	config.counts_ready = set_account;
+	config.context = &place;
 	err = dataplane_attach(&interface->attached, interfaces->config.dataplane, &config, error);
 	if (err)
 		return err;
 	interface->is_generic = dataplane_is_generic(interface->attached);
+	interface->started_ns = dataplane_started_ns(interface->attached);
 	return 0;
 }
 
@@ -95,8 +109,7 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 	memcpy(interface->name, device->name, sizeof(interface->name));
 	link_type = netdev_link_type(device);
 	if (link_type >= 0)
-		err = interfaces_describe(interfaces, device->ifindex, device->name,
-					  (uint16_t)link_type, interfaces->config.filters);
+		err = describe(interfaces, device->ifindex, device->name, (uint16_t)link_type);
 	if (err)
 		return err;
 	/* Described first, as its packets come at once. */
@@ -191,14 +204,6 @@ void interfaces_note_missing(struct interfaces *interfaces, int word)
 		log_info("there is no interface that is meant by %s: waiting for one", text);
 }
 
-void interfaces_read_gone(struct interfaces *interfaces)
-{
-	struct xcap_count counts[XCAP_COUNTER_COUNT];
-
-	if (dataplane_gone_counts(interfaces->config.dataplane, counts) == 0)
-		memcpy(interfaces->gone, counts, sizeof(counts));
-}
-
 void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *given,
 			const char *why)
 {
@@ -209,13 +214,13 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *g
 	memmove(given, given + 1, after * sizeof(*given));
 	interfaces->count--;
 	if (interface.attached) {
-		dataplane_detach(interface.attached, interface.counts);
+		interfaces_finish(interfaces, &interface);
 		interface_table_retire(interfaces->config.table, interface.ifindex,
 				       clock_ns(CLOCK_MONOTONIC));
 		interfaces_read_gone(interfaces);
 		log_line(was_named ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, 0,
 			 "%s %s: capturing on it has ended after %llu packets", interface.name, why,
-			 (unsigned long long)interface.counts[XCAP_SEEN].frames);
+			 (unsigned long long)interface.reading.counts[XCAP_SEEN].frames);
 	}
 	interfaces_note_missing(interfaces, interface.word);
 	interfaces->look_again |= interfaces->is_full;
@@ -241,8 +246,7 @@ static void rename_interface(struct interfaces *interfaces, struct agent_interfa
 		log_info("%s is called %s now", interface->name, device->name);
 		dataplane_rename(interface->attached, device->name);
 		link_type = dataplane_link_type(interface->attached);
-		(void)!interfaces_describe(interfaces, device->ifindex, device->name,
-					   (uint16_t)link_type, interfaces->config.filters);
+		(void)!describe(interfaces, device->ifindex, device->name, (uint16_t)link_type);
 	}
 	memcpy(interface->name, device->name, sizeof(interface->name));
 }

@@ -17,6 +17,8 @@ struct interfaces {
 	struct agent_interface list[INTERFACE_TABLE_MAX];
 	unsigned int count;
 	struct xcap_count gone[XCAP_COUNTER_COUNT];
+	uint64_t gone_nic;
+	uint64_t looked_ns; /* at the drivers' numbers, for losses */
 	char os[64];
 	struct loop_op received;
 	int monitor_fd;
@@ -38,9 +40,6 @@ static inline enum selection_kind interfaces_kind(const struct interfaces *inter
 	return selection_kind(interfaces->words.items[word]);
 }
 
-/* Of packets that those filters have judged. -EBUSY, -ENOSPC: of interface_table_put(). */
-int interfaces_describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
-			uint16_t link_type, const struct filter_set *filters) must_check;
 /* NULL: it is neither captured nor left out. */
 struct agent_interface *interfaces_find(struct interfaces *interfaces, unsigned int ifindex);
 /*
@@ -58,5 +57,9 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *i
 /* Of a word nothing may be there: say so, once. */
 void interfaces_note_missing(struct interfaces *interfaces, int word);
 void interfaces_read_gone(struct interfaces *interfaces);
+/* The numbers read last: to the frames that come, and to users what rises. */
+void interfaces_tell(struct interfaces *interfaces);
+/* Detach it and tell its last numbers. */
+void interfaces_finish(struct interfaces *interfaces, struct agent_interface *interface);
 /* Take up what is there and give up what is not, whatever we were told. */
 int interfaces_look_around(struct interfaces *interfaces);

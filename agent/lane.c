@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#include "agent/frame_builder.h"
-#include "agent/gather.h"
+#include "agent/lane_internal.h"
 #include "common/log.h"
 
 /* Packets of one pass, so that the uplink and the timers get their turn. */
@@ -32,67 +30,9 @@
 /* A lane needs little of a processor, but what it does not get in time is lost packets. */
 #define LANE_NICE (-10)
 
-struct lane_poll {
-	struct loop_op op;
-	struct lane *lane;
-	int fd;
-	bool armed;
-};
-
-struct lane {
-	struct lane_config config;
-	struct lane_stats stats;
-	struct loop *loop;
-	struct uplink *uplink;
-	struct frame_builder *builder;
-	struct gather *gather;
-	struct lane_poll *polls;
-	unsigned int polls_armed;
-	struct loop_timer tick, mark;
-	struct loop_event stop_event;
-	uint64_t generation;	       /* of the interfaces as the builder knows them */
-	uint64_t watermark_ns;	       /* everything older was taken */
-	_Atomic uint64_t published_ns; /* ... and is committed */
-	uint64_t replay_time_ns;       /* latest recorded time seen */
-	void (*committed)(void *context);
-	void *context;
-	pthread_t thread;
-	sem_t ready; /* the thread has its loop, or start_err */
-	int start_err;
-	pthread_mutex_t stop_lock; /* stop_event is there while takes_stop */
-	bool takes_stop;
-	_Atomic uint64_t stop_deadline_ns;
-	_Atomic bool stop_takes_rest;
-	bool started, draining, ending, ended, stop_taking, quiet;
-	bool waits; /* a recorded packet, for room in the journal */
-	int end_err;
-};
-
-static inline void put(_Atomic uint64_t *counter, uint64_t value)
-{
-	atomic_store_explicit(counter, value, memory_order_relaxed);
-}
-
-static inline void add(_Atomic uint64_t *counter, uint64_t value)
-{
-	/* One writer: no locked instruction is needed. */
-	put(counter, atomic_load_explicit(counter, memory_order_relaxed) + value);
-}
-
-static void publish_totals(struct lane *lane)
-{
-	uint64_t packets, wire_packets, bytes;
-
-	frame_builder_totals(lane->builder, &packets, &wire_packets, &bytes);
-	put(&lane->stats.packets, packets);
-	put(&lane->stats.wire_packets, wire_packets);
-	put(&lane->stats.bytes, bytes);
-	put(&lane->stats.open_packets, frame_builder_open_packets(lane->builder));
-}
-
 static void note_commit(struct lane *lane)
 {
-	add(&lane->stats.frames, 1);
+	lane_add(&lane->stats.frames, 1);
 	if (lane->committed)
 		lane->committed(lane->context);
 }
@@ -101,6 +41,16 @@ static void close_frame(struct lane *lane)
 {
 	if (frame_builder_commit(lane->builder, lane->watermark_ns))
 		note_commit(lane);
+}
+
+/* A frame without packets. False: there is no room for it. */
+static bool put_statistics(struct lane *lane)
+{
+	int made = frame_builder_put_statistics(lane->builder, lane->watermark_ns);
+
+	if (made == 1)
+		note_commit(lane);
+	return made >= 0;
 }
 
 /* A watermark holds for those who read the journal only while no frame is open. */
@@ -129,40 +79,6 @@ static bool count_packet(struct lane *lane)
 	return false;
 }
 
-static bool describe_live(void *context, uint32_t id, struct pcapng_interface *ret,
-			  const uint64_t **drops)
-{
-	struct lane *lane = context;
-
-	return lane->config.shared->interfaces &&
-	       interface_table_get(lane->config.shared->interfaces, id, ret, drops);
-}
-
-static enum frame_builder_result describe(struct lane *lane, const struct source *source,
-					  uint32_t id)
-{
-	const struct pcapng_interface *interface = NULL;
-	struct pcapng_interface live;
-	const uint64_t *drops = NULL;
-
-	if (source->ops->describe)
-		interface = source->ops->describe(source, id);
-	else if (describe_live(lane, id, &live, &drops))
-		interface = &live;
-	return frame_builder_interface(lane->builder, source, id, interface, drops);
-}
-
-static void review_interfaces(struct lane *lane)
-{
-	struct interface_table *interfaces = lane->config.shared->interfaces;
-	uint64_t generation = interfaces ? interface_table_generation(interfaces) : 0;
-
-	if (generation == lane->generation)
-		return;
-	lane->generation = generation;
-	frame_builder_review(lane->builder, describe_live, lane);
-}
-
 /* False: there is no room, and the packet can wait where it is. */
 static bool append(struct lane *lane, const struct source *source,
 		   const struct source_packet *packet)
@@ -172,14 +88,14 @@ static bool append(struct lane *lane, const struct source *source,
 	do {
 		result = frame_builder_append(lane->builder, source, packet);
 		if (result == FRAME_BUILDER_INTERFACE)
-			result = describe(lane, source, packet->interface);
+			result = lane_interfaces_describe(lane, source, packet->interface);
 		if (result == FRAME_BUILDER_CLOSE)
 			close_frame(lane);
 	} while (result == FRAME_BUILDER_CLOSE || result == FRAME_BUILDER_AGAIN);
 	if (result == FRAME_BUILDER_WAIT)
 		return false;
 	if (result == FRAME_BUILDER_LATE)
-		add(&lane->stats.late_packets, 1);
+		lane_add(&lane->stats.late_packets, 1);
 	if (source->is_replay && packet->time_ns > lane->replay_time_ns)
 		lane->replay_time_ns = packet->time_ns;
 	return true;
@@ -224,52 +140,12 @@ static bool is_replay(const struct lane *lane)
 	return lane->config.source_count && lane->config.sources[0]->is_replay;
 }
 
-static void publish_stats(struct lane *lane)
-{
-	struct lane_stats *stats = &lane->stats;
-	struct memory_journal_stats journal;
-	struct source_stats source, sum = {};
-
-	memory_journal_stats(lane->config.journal, &journal);
-	publish_totals(lane);
-	put(&stats->journal_frames, journal.frames);
-	put(&stats->journal_packets, journal.packets);
-	put(&stats->journal_wire_packets, journal.wire_packets);
-	put(&stats->journal_bytes, journal.bytes);
-	for (int i = 0; i < LOSS_REASON_COUNT; i++) {
-		put(&stats->lost_packets[i], journal.lost_packets[i]);
-		put(&stats->lost_wire_packets[i], journal.lost_wire_packets[i]);
-	}
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		lane->config.sources[i]->ops->stats(lane->config.sources[i], &source);
-		sum.fill_ring_empty += source.fill_ring_empty;
-		sum.rx_ring_full += source.rx_ring_full;
-		sum.rx_dropped += source.rx_dropped;
-		sum.lost_redirected += source.lost_redirected;
-		sum.pending_bytes += source.pending_bytes;
-	}
-	put(&stats->fill_ring_empty, sum.fill_ring_empty);
-	put(&stats->rx_ring_full, sum.rx_ring_full);
-	put(&stats->rx_dropped, sum.rx_dropped);
-	put(&stats->lost_redirected, sum.lost_redirected);
-	put(&stats->pending_bytes, sum.pending_bytes);
-	if (lane->uplink) {
-		const struct uplink_stats *up = uplink_stats(lane->uplink);
-
-		put(&stats->frames_acked, up->frames_acked);
-		put(&stats->frames_sent, up->frames_sent);
-		put(&stats->connects, up->connects);
-		put(&stats->uplink_state, up->state);
-		put(&stats->rtt_ns, up->rtt_ns);
-		put(&stats->send_calls, up->send_calls);
-	}
-}
-
 static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t settled_ns)
 {
 	uint64_t reached = MIN(oldest_ns, settled_ns), watermark;
 
-	put(&lane->stats.taken_ns, reached);
+	/* Who reads it sees what was counted of those packets. */
+	atomic_store_explicit(&lane->stats.taken_ns, reached, memory_order_release);
 	if (is_replay(lane))
 		watermark = lane->replay_time_ns > REPLAY_SLACK_NS
 				    ? lane->replay_time_ns - REPLAY_SLACK_NS
@@ -291,12 +167,15 @@ static bool pass(struct lane *lane)
 	uint64_t settled = settles ? now - SETTLE_NS : now;
 	unsigned int count = 0;
 
-	review_interfaces(lane);
+	if (lane_interfaces_review(lane)) {
+		close_frame(lane);
+		(void)put_statistics(lane);
+	}
 	if (!lane->stop_taking)
 		count = take_packets(lane, settles ? settled : UINT64_MAX, &oldest);
-	add(&lane->stats.passes, 1);
+	lane_add(&lane->stats.passes, 1);
 	frame_builder_progress(lane->builder);
-	publish_totals(lane);
+	lane_publish_totals(lane);
 	gather_give_back(lane->gather);
 	update_watermark(lane, oldest, settled);
 	if (frame_builder_is_open(lane->builder) &&
@@ -318,7 +197,7 @@ static void poll_done(struct loop_op *op, int res, unsigned int cqe_flags)
 	(void)cqe_flags;
 	poll->armed = false;
 	poll->lane->polls_armed--;
-	add(&poll->lane->stats.wakeups, 1);
+	lane_add(&poll->lane->stats.wakeups, 1);
 }
 
 static void arm_polls(struct lane *lane)
@@ -338,7 +217,7 @@ static void tick_expired(struct loop_timer *timer)
 {
 	struct lane *lane = container_of(timer, struct lane, tick);
 
-	add(&lane->stats.wakeups, 1);
+	lane_add(&lane->stats.wakeups, 1);
 }
 
 static void mark_expired(struct loop_timer *timer)
@@ -346,7 +225,7 @@ static void mark_expired(struct loop_timer *timer)
 	struct lane *lane = container_of(timer, struct lane, mark);
 
 	loop_timer_start(lane->loop, timer, MARK_NS);
-	publish_stats(lane);
+	lane_publish_stats(lane);
 	if (lane->uplink && !lane->ending)
 		uplink_mark(lane->uplink, lane_watermark(lane));
 	if (lane->committed)
@@ -398,9 +277,23 @@ static uint64_t end_deadline(const struct lane *lane)
 	return !deadline ? NO_DEADLINE_NS : deadline > now ? deadline - now : 0;
 }
 
-static void begin_end(struct lane *lane)
+/* What became of all packets. False: a recording's last frame waits for room. */
+static bool tell_last(struct lane *lane)
 {
 	close_frame(lane);
+	if (!lane->config.source_count)
+		return true;
+	lane_publish_stats(lane);
+	lane_interfaces_tell_last(lane);
+	return put_statistics(lane) || !is_replay(lane) || lane->draining;
+}
+
+static void begin_end(struct lane *lane)
+{
+	lane->waits = !tell_last(lane);
+	lane->quiet = !lane->waits;
+	if (lane->waits)
+		return;
 	lane->ending = true;
 	loop_timer_stop(lane->loop, &lane->tick);
 	/* Nothing will follow at all. */
@@ -546,7 +439,7 @@ static void *lane_thread(void *argument)
 	err = prepare(lane);
 	if (!err)
 		err = run(lane);
-	publish_stats(lane);
+	lane_publish_stats(lane);
 	release(lane);
 	pthread_mutex_lock(&lane->stop_lock);
 	lane->takes_stop = false;
@@ -569,7 +462,8 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 	lane->tick.expired = tick_expired;
 	lane->mark.expired = mark_expired;
 	lane->polls = calloc(config->source_count + 1, sizeof(*lane->polls));
-	if (!lane->polls)
+	lane->lost = calloc(config->source_count + 1, sizeof(*lane->lost));
+	if (!lane->polls || !lane->lost)
 		goto fail;
 	for (unsigned int i = 0; i < config->source_count; i++) {
 		lane->polls[i].op.done = poll_done;
@@ -589,12 +483,14 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 	}
 	pthread_mutex_init(&lane->stop_lock, NULL);
 	lane->config = *config;
-	publish_totals(lane);
+	lane_interfaces_take_up(lane);
+	lane_publish_totals(lane);
 	*ret = lane;
 	return 0;
 fail:
 	frame_builder_destroy(lane->builder);
 	gather_destroy(lane->gather);
+	free(lane->lost);
 	free(lane->polls);
 	free(lane);
 	return err;
@@ -648,6 +544,7 @@ void lane_destroy(struct lane *lane)
 	pthread_mutex_destroy(&lane->stop_lock);
 	sem_destroy(&lane->ready);
 	gather_destroy(lane->gather);
+	free(lane->lost);
 	free(lane->polls);
 	free(lane);
 }

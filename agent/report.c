@@ -10,102 +10,6 @@ static uint64_t get(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Every packet older than this was taken by the lanes, CLOCK_MONOTONIC. */
-static uint64_t taken_ns(const struct agent *agent)
-{
-	uint64_t taken = agent->lane_count ? UINT64_MAX : 0;
-
-	for (unsigned int i = 0; i < agent->lane_count; i++)
-		taken = MIN(taken, get(&lane_stats(agent->lanes[i])->taken_ns));
-	return taken;
-}
-
-void agent_refresh_counts(struct agent *agent)
-{
-	if (agent->interfaces)
-		interfaces_refresh(agent->interfaces, taken_ns(agent));
-}
-
-static void add_counts(struct agent_account *sum, const struct xcap_count *counts)
-{
-	sum->seen += counts[XCAP_SEEN].frames;
-	sum->self += counts[XCAP_SELF].frames;
-	sum->other_direction += counts[XCAP_OTHER_DIRECTION].frames;
-	sum->filtered += counts[XCAP_FILTERED].frames;
-	sum->ring_full += counts[XCAP_RING_FULL].frames;
-	sum->too_long += counts[XCAP_TOO_LONG].frames;
-	sum->no_memory += counts[XCAP_NO_MEMORY].frames;
-	sum->no_socket += counts[XCAP_NO_SOCKET].frames;
-}
-
-void agent_account(const struct agent *agent, struct agent_account *ret)
-{
-	const struct agent_interface *list = NULL;
-	struct agent_account sum = {};
-	unsigned int count = 0;
-	uint64_t lost = 0;
-
-	if (agent->interfaces) {
-		list = interfaces_list(agent->interfaces, &count);
-		add_counts(&sum, interfaces_gone_counts(agent->interfaces));
-	}
-	for (unsigned int i = 0; i < count; i++) {
-		if (list[i].attached)
-			add_counts(&sum, list[i].counts);
-	}
-	for (unsigned int i = 0; i < agent->lane_count; i++) {
-		const struct lane_stats *lane = lane_stats(agent->lanes[i]);
-
-		sum.received += get(&lane->packets);
-		sum.bytes += get(&lane->bytes);
-		sum.pending += get(&lane->journal_packets) + get(&lane->open_packets);
-		sum.pending_ring_bytes += get(&lane->pending_bytes);
-		sum.fill_ring_empty += get(&lane->fill_ring_empty);
-		sum.rx_dropped += get(&lane->rx_dropped);
-		sum.rx_ring_full += get(&lane->rx_ring_full);
-		sum.redirected_lost += get(&lane->lost_redirected);
-		for (int r = 0; r < LOSS_REASON_COUNT; r++) {
-			sum.lost[r] += get(&lane->lost_packets[r]);
-			lost += get(&lane->lost_packets[r]);
-		}
-	}
-	if (agent->options->read)
-		sum.seen = sum.received;
-	sum.delivered = sum.received - MIN(sum.received, lost + sum.pending);
-	*ret = sum;
-}
-
-/* Why packets are lost before they are in a frame; the journal's reasons come after these. */
-static const struct drop_row {
-	const char *name;
-	size_t offset;
-} drop_rows[] = {
-	{ "ring_full", offsetof(struct agent_account, ring_full) },
-	{ "too_long", offsetof(struct agent_account, too_long) },
-	{ "no_memory", offsetof(struct agent_account, no_memory) },
-	{ "no_socket", offsetof(struct agent_account, no_socket) },
-	{ "fill_ring_empty", offsetof(struct agent_account, fill_ring_empty) },
-	{ "rx_dropped", offsetof(struct agent_account, rx_dropped) },
-	{ "rx_ring_full", offsetof(struct agent_account, rx_ring_full) },
-	{ "redirected_not_received", offsetof(struct agent_account, redirected_lost) },
-};
-
-static uint64_t drop_value(const struct agent_account *account, const struct drop_row *row)
-{
-	return *(const uint64_t *)((const char *)account + row->offset);
-}
-
-uint64_t agent_account_dropped(const struct agent_account *account)
-{
-	uint64_t dropped = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(drop_rows); i++)
-		dropped += drop_value(account, &drop_rows[i]);
-	for (int r = 0; r < LOSS_REASON_COUNT; r++)
-		dropped += account->lost[r];
-	return dropped;
-}
-
 static const char *const uplink_names[] = {
 	[UPLINK_DOWN] = "down",
 	[UPLINK_CONNECTING] = "connecting",
@@ -129,7 +33,6 @@ void agent_print_stats(struct agent *agent)
 	double seconds = (double)(now - agent->last_stats_ns) / NS_PER_SEC;
 	struct agent_account account;
 
-	agent_refresh_counts(agent);
 	agent_account(agent, &account);
 	fprintf(stderr,
 		"xcapd %s: %" PRIu64 " packets, %.0f packets/s, %.2f MB/s, %" PRIu64
@@ -151,7 +54,7 @@ static void print_reason(uint64_t count, const char *reason)
 }
 
 /* As tcpdump ends, with the reasons of a drop beneath it. */
-void agent_print_summary(const struct agent *agent)
+void agent_print_summary(struct agent *agent)
 {
 	struct agent_account account;
 
@@ -163,8 +66,8 @@ void agent_print_summary(const struct agent *agent)
 					: account.received,
 		account.seen - account.self - account.other_direction - account.filtered,
 		agent_account_dropped(&account));
-	for (size_t i = 0; i < ARRAY_SIZE(drop_rows); i++)
-		print_reason(drop_value(&account, &drop_rows[i]), drop_rows[i].name);
+	for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
+		print_reason(account.dropped[d], interface_drop_name(d));
 	for (uint32_t r = 0; r < LOSS_REASON_COUNT; r++)
 		print_reason(account.lost[r], loss_reason_name(r));
 }
@@ -187,13 +90,73 @@ static json_t *counters_json(const struct xcap_count *counts)
 	return counters;
 }
 
+static json_t *drops_json(const uint64_t dropped[INTERFACE_DROP_COUNT])
+{
+	json_t *json = json_object();
+
+	for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
+		json_object_set_new(json, interface_drop_name(d), count_json(dropped[d]));
+	return json;
+}
+
+/* arrived = dropped.nic + seen; seen = all that follows it, with the other reasons of dropped. */
+static json_t *interface_account_json(const struct interface_reading *reading)
+{
+	struct interface_account a;
+
+	interface_account_make(&a, reading);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:I,s:I}", "arrived",
+			 (json_int_t)a.arrived, "seen", (json_int_t)a.seen, "self",
+			 (json_int_t)a.self, "other_direction", (json_int_t)a.other_direction,
+			 "filtered", (json_int_t)a.filtered, "sampled_out", 0, "cut", 0, "dropped",
+			 drops_json(a.dropped), "delivered", (json_int_t)a.delivered, "pending",
+			 (json_int_t)a.pending);
+}
+
 static json_t *interface_json(const struct agent_interface *interface)
 {
-	return json_pack("{s:s,s:i,s:s,s:b,s:b,s:o}", "name", interface->name, "ifindex",
-			 (int)interface->ifindex, "mode",
+	const struct xcap_nic *nic = &interface->reading.nic;
+
+	return json_pack("{s:s,s:i,s:s,s:b,s:b,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "name",
+			 interface->name, "ifindex", (int)interface->ifindex, "mode",
 			 interface->mode == XCAP_TAP ? "tap" : "mirror", "generic",
-			 interface->is_generic, "attached", interface->attached != NULL, "counters",
-			 counters_json(interface->counts));
+			 interface->is_generic, "attached", interface->attached != NULL,
+			 "started_ns", (json_int_t)interface->started_ns, "account",
+			 interface_account_json(&interface->reading), "nic", "missed",
+			 (json_int_t)nic->missed, "fifo", (json_int_t)nic->fifo, "rx_dropped",
+			 (json_int_t)nic->rx_dropped, "counters",
+			 counters_json(interface->reading.counts));
+}
+
+static void add_alert(json_t *list, const struct loss_alert *alert, const char *interface,
+		      const char *reason)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (!alert->risen_ns || now >= alert->risen_ns + LOSS_ALERT_NS)
+		return;
+	json_array_append_new(list,
+			      json_pack("{s:s?,s:s,s:I,s:f}", "interface", interface, "reason",
+					reason, "packets", (json_int_t)alert->seen, "seconds_ago",
+					(double)(now - alert->risen_ns) / NS_PER_SEC));
+}
+
+/* Losses that rose of late; those of the journals are of no interface. */
+static json_t *alerts_json(const struct agent *agent)
+{
+	const struct agent_interface *interfaces = NULL;
+	json_t *list = json_array();
+	unsigned int count = 0;
+
+	if (agent->interfaces)
+		interfaces = interfaces_list(agent->interfaces, &count);
+	for (unsigned int i = 0; i < count; i++)
+		for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
+			add_alert(list, &interfaces[i].alerts[d], interfaces[i].name,
+				  interface_drop_name(d));
+	for (uint32_t r = 0; r < LOSS_REASON_COUNT; r++)
+		add_alert(list, &agent->alerts[r], NULL, loss_reason_name(r));
+	return list;
 }
 
 /* What is captured, what -i asks for and is not there, and what is gone had counted. */
@@ -265,45 +228,45 @@ static json_t *lane_json(const struct agent *agent, unsigned int number)
 
 /*
  * The equation of the agent's hops, in frames:
- * seen = self + other_direction + filtered + sampled_out + cut + sum(dropped) + delivered +
- *        pending + in_rings
- * in_rings is what the lanes have not taken; its measure in bytes is beside it.
+ * arrived = self + other_direction + filtered + sampled_out + cut + sum(dropped) + delivered +
+ *           pending + in_rings
+ * and arrived = dropped.nic + seen. in_rings is what the lanes have not taken; its measure in
+ * bytes is beside it.
  */
-static json_t *account_json(const struct agent *agent)
+static json_t *account_json(struct agent *agent)
 {
 	struct agent_account a;
 	json_t *dropped, *json;
 	uint64_t known;
 
 	agent_account(agent, &a);
-	dropped = json_object();
-	for (size_t i = 0; i < ARRAY_SIZE(drop_rows); i++)
-		json_object_set_new(dropped, drop_rows[i].name,
-				    count_json(drop_value(&a, &drop_rows[i])));
-	known = a.self + a.other_direction + a.filtered + agent_account_dropped(&a) + a.delivered +
-		a.pending;
+	dropped = drops_json(a.dropped);
 	for (uint32_t r = 0; r < LOSS_REASON_COUNT; r++)
 		json_object_set_new(dropped, loss_reason_name(r), count_json(a.lost[r]));
-	json = json_pack("{s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:I,s:I}", "seen", (json_int_t)a.seen,
-			 "self", (json_int_t)a.self, "other_direction",
-			 (json_int_t)a.other_direction, "filtered", (json_int_t)a.filtered,
-			 "sampled_out", 0, "cut", 0, "dropped", dropped, "delivered",
-			 (json_int_t)a.delivered, "pending", (json_int_t)a.pending);
-	json_object_set_new(json, "in_rings", json_integer((json_int_t)(a.seen - known)));
+	known = a.self + a.other_direction + a.filtered + agent_account_dropped(&a) + a.delivered +
+		a.pending;
+	json = json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:I,s:I}", "arrived",
+			 (json_int_t)a.arrived, "seen", (json_int_t)a.seen, "self",
+			 (json_int_t)a.self, "other_direction", (json_int_t)a.other_direction,
+			 "filtered", (json_int_t)a.filtered, "sampled_out", 0, "cut", 0, "dropped",
+			 dropped, "delivered", (json_int_t)a.delivered, "pending",
+			 (json_int_t)a.pending);
+	json_object_set_new(json, "in_rings", count_json(a.arrived - known));
 	json_object_set_new(json, "in_rings_bytes", count_json(a.pending_ring_bytes));
 	return json;
 }
 
 json_t *agent_status(struct agent *agent)
 {
-	json_t *lanes = json_array(), *json;
+	json_t *lanes = json_array(), *account, *json;
 
+	account = account_json(agent); /* reads the counters */
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		json_array_append_new(lanes, lane_json(agent, i));
-	json = json_pack("{s:s,s:s,s:s,s:s,s:f,s:o,s:o}", "program", "xcapd", "version",
+	json = json_pack("{s:s,s:s,s:s,s:s,s:f,s:o,s:o,s:o}", "program", "xcapd", "version",
 			 XCAP_VERSION, "name", agent->name, "id", agent->id, "uptime_seconds",
 			 (double)(clock_ns(CLOCK_MONOTONIC) - agent->started_ns) / NS_PER_SEC,
-			 "lanes", lanes, "account", account_json(agent));
+			 "lanes", lanes, "account", account, "alerts", alerts_json(agent));
 	if (json)
 		add_interfaces(json, agent);
 	if (json && agent->writer) {

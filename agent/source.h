@@ -55,6 +55,9 @@ struct source_ops {
 	int (*start)(struct source *source, struct loop *loop);
 	/* Recorded interface of a packet; NULL: packet->interface is an ifindex. */
 	const struct pcapng_interface *(*describe)(const struct source *source, uint32_t interface);
+	/* Numbers of an interface (statistics->interface) that were recorded and not given yet,
+	 * else NULL. NULL: none ever are. */
+	const struct pcapng_statistics *(*statistics)(struct source *source);
 	/* Ask what is in flight to end; destroy once idle() (NULL: nothing ever is). */
 	void (*stop)(struct source *source);
 	bool (*idle)(const struct source *source);
@@ -64,11 +67,12 @@ struct source_ops {
 /* Embedded first in each kind. */
 struct source {
 	const struct source_ops *ops;
-	uint64_t id;	/* unique in the agent, the same after a restart */
-	int poll_fd;	/* readable when peek() has something; -1: see ready */
-	bool is_replay; /* times are UTC, recorded */
-	bool at_end;	/* nothing will come any more */
-	int err;	/* why it ended, if not at its end */
+	uint64_t id;	    /* unique in the agent, the same after a restart */
+	uint32_t interface; /* ifindex, if all packets are of one; else 0 */
+	int poll_fd;	    /* readable when peek() has something; -1: see ready */
+	bool is_replay;	    /* times are UTC, recorded */
+	bool at_end;	    /* nothing will come any more */
+	int err;	    /* why it ended, if not at its end */
 };
 
 struct dataplane_interface;

@@ -30,7 +30,9 @@ struct source_pcap {
 	struct pcapng_decoder *decoder;
 	struct pcapng_interface *interfaces; /* renamed, by the decoder's id */
 	uint32_t interface_count;
-	struct decompress *decompress; /* NULL: not compressed, or not known yet */
+	struct pcapng_statistics *statistics; /* of each interface, the last that came */
+	bool *has_statistics;		      /* ... not given yet */
+	struct decompress *decompress;	      /* NULL: not compressed, or not known yet */
 	struct buf input, packed;
 	size_t used; /* bytes of input that packets taken since give_back() came from */
 	struct pcapng_packet head;
@@ -170,12 +172,23 @@ static int name_interface(struct source_pcap *pcap, uint32_t id)
 {
 	const struct pcapng_interface *recorded = pcapng_decoder_interface(pcap->decoder, id);
 	struct pcapng_interface *list, *renamed;
+	struct pcapng_statistics *statistics;
+	bool *has;
 	const char *slash = strrchr(pcap->path, '/');
 
 	list = realloc(pcap->interfaces, (id + 1) * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	pcap->interfaces = list;
+	statistics = realloc(pcap->statistics, (id + 1) * sizeof(*statistics));
+	if (!statistics)
+		return -ENOMEM;
+	pcap->statistics = statistics;
+	has = realloc(pcap->has_statistics, (id + 1) * sizeof(*has));
+	if (!has)
+		return -ENOMEM;
+	pcap->has_statistics = has;
+	has[id] = false;
 	pcap->interface_count = id + 1;
 	renamed = &list[id];
 	*renamed = *recorded;
@@ -192,6 +205,28 @@ static int name_interface(struct source_pcap *pcap, uint32_t id)
 			 : slash		  ? slash + 1
 						  : pcap->path);
 	return 0;
+}
+
+/* Stamped anew, the packets are of another time than the numbers. */
+static void keep_statistics(struct source_pcap *pcap, const struct pcapng_statistics *statistics)
+{
+	if (pcap->config.stamp_now || statistics->interface >= pcap->interface_count)
+		return;
+	pcap->statistics[statistics->interface] = *statistics;
+	pcap->has_statistics[statistics->interface] = true;
+}
+
+static const struct pcapng_statistics *pcap_statistics(struct source *source)
+{
+	struct source_pcap *pcap = pcap_of(source);
+
+	for (uint32_t i = 0; i < pcap->interface_count; i++) {
+		if (!pcap->has_statistics[i])
+			continue;
+		pcap->has_statistics[i] = false;
+		return &pcap->statistics[i];
+	}
+	return NULL;
 }
 
 /* Decodes up to the next packet; false where the input has to be read on first. */
@@ -224,6 +259,8 @@ static bool decode_head(struct source_pcap *pcap)
 			break;
 		}
 		pcap->used += (size_t)n;
+		if (item == PCAPNG_ITEM_STATISTICS)
+			keep_statistics(pcap, pcapng_decoder_statistics(pcap->decoder));
 		if (item == PCAPNG_ITEM_INTERFACE &&
 		    name_interface(pcap, pcapng_decoder_interface_count(pcap->decoder) - 1)) {
 			end_with(pcap, -ENOMEM, "no memory for one more interface");
@@ -387,6 +424,8 @@ static void pcap_destroy(struct source *source)
 	buf_release(&pcap->packed);
 	buf_release(&pcap->input);
 	free(pcap->interfaces);
+	free(pcap->statistics);
+	free(pcap->has_statistics);
 	free(pcap->label);
 	free(pcap->path);
 	free(pcap);
@@ -402,6 +441,7 @@ static const struct source_ops pcap_ops = {
 	.stats = pcap_stats,
 	.start = pcap_start,
 	.describe = pcap_describe,
+	.statistics = pcap_statistics,
 	.stop = pcap_stop,
 	.idle = pcap_idle,
 	.destroy = pcap_destroy,

@@ -364,6 +364,7 @@ int source_xsk_create(struct source **ret, const struct source_xsk_config *confi
 		return explain(error, err, "cannot open an AF_XDP socket");
 	xsk->source.ops = &xsk_ops;
 	xsk->source.id = 1ull << 62 | (uint64_t)config->ifindex << 16 | config->queue;
+	xsk->source.interface = config->ifindex;
 	xsk->config = *config;
 	xsk->assembly = malloc(ASSEMBLY_LEN);
 	if (xsk->assembly)

@@ -24,6 +24,11 @@ struct input {
 	uint64_t newest_ns;
 };
 
+struct early_statistics {
+	struct pcapng_interface interface;
+	struct pcapng_statistics statistics;
+};
+
 struct writer {
 	struct writer_config config;
 	struct writer_stats stats;
@@ -37,6 +42,10 @@ struct writer {
 	pthread_cond_t wake;
 	bool woken, finishing; /* under lock */
 	bool started, refused;
+	/* Of interfaces, before there was a packet to begin the file with. */
+	struct early_statistics *early;
+	unsigned int early_count;
+	int statistics_err;
 };
 
 static int load_again(void *context, uint32_t journal, uint64_t position, uint8_t *buf)
@@ -130,6 +139,27 @@ static int put_packet(struct writer *writer, const struct merge_packet *packet)
 	return writer_file_is_full(output) ? writer_file_flush(output) : 0;
 }
 
+static void put_statistics(void *context, const struct stream_id *stream,
+			   const struct pcapng_interface *interface,
+			   const struct pcapng_statistics *statistics)
+{
+	struct writer *writer = context;
+	struct early_statistics *early;
+
+	(void)stream;
+	if (!capture_begun(writer->outputs[0].capture)) {
+		early = realloc(writer->early, (writer->early_count + 1) * sizeof(*early));
+		if (!early)
+			return;
+		writer->early = early;
+		early[writer->early_count++] = (struct early_statistics){ *interface, *statistics };
+		return;
+	}
+	for (unsigned int i = 0; i < writer->output_count && !writer->statistics_err; i++)
+		writer->statistics_err =
+			writer_file_statistics(&writer->outputs[i], interface, statistics);
+}
+
 static int flush_all(struct writer *writer)
 {
 	uint64_t bytes = 0;
@@ -156,7 +186,7 @@ static int write_merged(struct writer *writer)
 		if (err)
 			return err;
 	}
-	return n;
+	return n ?: writer->statistics_err;
 }
 
 /*
@@ -288,6 +318,21 @@ static bool wait_for_more(struct writer *writer)
 	return finishing;
 }
 
+/* A file without packets has the link type of the first interface, and tells why it is empty. */
+static int put_early_statistics(struct writer *writer)
+{
+	int err = 0;
+
+	if (!writer->early_count)
+		return 0;
+	if (!capture_begun(writer->outputs[0].capture))
+		err = writer_file_begin(&writer->outputs[0], writer->early[0].interface.link_type);
+	for (unsigned int i = 0; i < writer->early_count && !err; i++)
+		err = writer_file_statistics(&writer->outputs[0], &writer->early[i].interface,
+					     &writer->early[i].statistics);
+	return err;
+}
+
 static int finish(struct writer *writer)
 {
 	int err = turn(writer);
@@ -296,6 +341,8 @@ static int finish(struct writer *writer)
 		return err;
 	merge_finish(writer->merge);
 	err = write_merged_and_flush(writer);
+	if (!err)
+		err = put_early_statistics(writer);
 	for (unsigned int i = 0; i < writer->output_count && !err; i++)
 		err = writer_file_end(&writer->outputs[i]);
 	return err ?: flush_all(writer);
@@ -345,6 +392,8 @@ int writer_create(struct writer **ret, const struct writer_config *config)
 	pthread_cond_init(&writer->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	err = merge_create(&writer->merge, &merge);
+	if (!err)
+		merge_on_statistics(writer->merge, put_statistics, writer);
 	if (!err)
 		err = add_output(writer, config->path, &output);
 	if (err) {
@@ -411,6 +460,7 @@ void writer_destroy(struct writer *writer)
 	for (unsigned int i = 0; i < writer->output_count; i++)
 		writer_file_release(&writer->outputs[i]);
 	merge_destroy(writer->merge);
+	free(writer->early);
 	free(writer->inputs);
 	free(writer->outputs);
 	pthread_cond_destroy(&writer->wake);

@@ -55,13 +55,40 @@ int writer_file_packet(struct writer_file *file, const struct merge_packet *pack
 	return err;
 }
 
-int writer_file_end(struct writer_file *file)
+int writer_file_begin(struct writer_file *file, uint16_t link_type)
 {
 	size_t before = file->made.len;
+	int err = capture_begin(file->capture, link_type, &file->made);
+
+	add_piece(file, NULL, before, file->made.len - before);
+	return err;
+}
+
+int writer_file_statistics(struct writer_file *file, const struct pcapng_interface *interface,
+			   const struct pcapng_statistics *statistics)
+{
+	size_t before = file->made.len;
+	int err;
+
+	if (writer_file_is_full(file)) {
+		err = writer_file_flush(file);
+		if (err)
+			return err;
+		before = 0;
+	}
+	err = capture_statistics(file->capture, NULL, interface, statistics, &file->made);
+	add_piece(file, NULL, before, file->made.len - before);
+	return err;
+}
+
+int writer_file_end(struct writer_file *file)
+{
+	size_t before;
 	int err = 0;
 
 	if (!capture_begun(file->capture))
-		err = capture_begin(file->capture, LINKTYPE_ETHERNET, &file->made);
+		err = writer_file_begin(file, LINKTYPE_ETHERNET);
+	before = file->made.len;
 	if (!err)
 		capture_end(file->capture, &file->made);
 	add_piece(file, NULL, before, file->made.len - before);

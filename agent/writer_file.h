@@ -41,6 +41,11 @@ void writer_file_release(struct writer_file *file);
  */
 int writer_file_packet(struct writer_file *file, const struct merge_packet *packet,
 		       bool borrows) must_check;
+/* The header; by itself it comes with the first packet. -errno. */
+int writer_file_begin(struct writer_file *file, uint16_t link_type) must_check;
+/* For the last blocks. -errno. */
+int writer_file_statistics(struct writer_file *file, const struct pcapng_interface *interface,
+			   const struct pcapng_statistics *statistics) must_check;
 /* The last blocks. */
 int writer_file_end(struct writer_file *file) must_check;
 /* Writes all pieces. After a failure the file ends with a whole block. -errno. */

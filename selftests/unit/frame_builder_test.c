@@ -11,6 +11,7 @@ static char path[64];
 static struct memory_journal *journal;
 static struct source *sources[1];
 static uint64_t position;
+static _Atomic uint64_t taken[4];
 
 static uint64_t fake_position(const struct source *source)
 {
@@ -52,6 +53,8 @@ static struct frame_builder *begin(struct source *source, size_t batch_bytes)
 	snprintf(path, sizeof(path), "/dev/shm/frame_builder_test.%d", (int)getpid());
 	unlink(path);
 	position = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		taken[i] = 0;
 	sources[0] = source;
 	assert_int_equal(open_journal(4 * MIB, source->is_replay), 0);
 	assert_int_equal(frame_builder_create(&builder, journal, sources, 1, batch_bytes), 0);
@@ -89,8 +92,11 @@ static enum frame_builder_result put(struct frame_builder *builder, uint32_t int
 								.snaplen = 262144 };
 
 			snprintf(description.name, sizeof(description.name), "if%u", interface);
-			result = frame_builder_interface(builder, sources[0], interface,
-							 &description, NULL);
+			result = frame_builder_interface(
+				builder, sources[0], interface,
+				&(struct frame_builder_interface){ .description = &description,
+								   .taken = &taken[interface],
+								   .account = 1000 + interface });
 		}
 		if (result == FRAME_BUILDER_CLOSE)
 			CHECK(frame_builder_commit(builder, 0));
@@ -103,7 +109,9 @@ static enum frame_builder_result put(struct frame_builder *builder, uint32_t int
 
 /* Decodes what is in the journal, frame by frame. */
 struct seen {
-	unsigned int frames, packets, interfaces, late_frames;
+	unsigned int frames, packets, interfaces, late_frames, statistics;
+	uint64_t received; /* by the last statistics, of the interface */
+	char told_name[PCAPNG_NAME_MAX];
 	uint64_t last_ns, wire_packets;
 	char last_name[PCAPNG_NAME_MAX];
 };
@@ -136,6 +144,16 @@ static struct seen read_journal(void)
 			if (item == PCAPNG_ITEM_INTERFACE) {
 				CHECK_EQ(packets, 0); /* all in front */
 				seen.interfaces++;
+			}
+			if (item == PCAPNG_ITEM_STATISTICS) {
+				const struct pcapng_statistics *told =
+					pcapng_decoder_statistics(decoder);
+
+				CHECK_EQ(packets, 0);
+				seen.statistics++;
+				seen.received = told->received;
+				snprintf(seen.told_name, sizeof(seen.told_name), "%s",
+					 pcapng_decoder_interface(decoder, told->interface)->name);
 			}
 			if (item == PCAPNG_ITEM_PACKET) {
 				packets++;
@@ -296,13 +314,16 @@ static void totals_and_positions_outlive_the_process(void **state)
 /* What id 1 is called at the moment; the others are gone. */
 static const char *current_name;
 
-static bool describe_current(void *context, uint32_t id, struct pcapng_interface *ret,
-			     const uint64_t **drops)
+static bool describe_current(void *context, uint32_t id, struct frame_builder_interface *ret)
 {
+	static struct pcapng_interface current;
+
 	(void)context;
-	*ret = (struct pcapng_interface){ .link_type = LINKTYPE_ETHERNET, .snaplen = 262144 };
-	snprintf(ret->name, sizeof(ret->name), "%s", current_name);
-	*drops = NULL;
+	current = (struct pcapng_interface){ .link_type = LINKTYPE_ETHERNET, .snaplen = 262144 };
+	snprintf(current.name, sizeof(current.name), "%s", current_name);
+	*ret = (struct frame_builder_interface){ .description = &current,
+						 .taken = &taken[id],
+						 .account = 1000 + id };
 	return id == 1;
 }
 
@@ -339,6 +360,134 @@ static void packets_after_a_change_are_of_the_interface_as_it_is(void **state)
 	}
 }
 
+/* Of each interface, when the journal has them; those of earlier daemons too. */
+static void what_was_taken_of_an_interface_outlives_the_process(void **state)
+{
+	struct frame_builder *builder = begin(&live, 65536);
+
+	(void)state;
+	(void)put(builder, 0, 0, 100);
+	CHECK_EQ(taken[0], 0);
+	for (unsigned int i = 1; i < 10; i++)
+		(void)put(builder, i % 2, i, 100);
+	frame_builder_progress(builder);
+	CHECK_EQ(taken[0], 5);
+	CHECK_EQ(taken[1], 5);
+	(void)put(builder, 1, 10, 100); /* not told of */
+	frame_builder_destroy(builder);
+	memory_journal_close(journal);
+
+	assert_int_equal(open_journal(4 * MIB, false), 0);
+	CHECK_EQ(frame_builder_taken(journal, 1000), 5);
+	CHECK_EQ(frame_builder_taken(journal, 1001), 5);
+	CHECK_EQ(frame_builder_taken(journal, 1002), 0);
+	assert_int_equal(frame_builder_create(&builder, journal, sources, 1, 65536), 0);
+	taken[1] = 5;
+	(void)put(builder, 1, 11, 100);
+	CHECK(frame_builder_commit(builder, 0));
+	CHECK_EQ(taken[1], 6);
+	CHECK_EQ(frame_builder_taken(journal, 1000), 5);
+	CHECK_EQ(frame_builder_taken(journal, 1001), 6);
+	end(builder);
+}
+
+static struct pcapng_statistics numbers(uint64_t received)
+{
+	return (struct pcapng_statistics){ .interface = 12345, /* does not matter */
+					   .time_ns = 1,
+					   .received = received,
+					   .dropped = PCAPNG_UNKNOWN,
+					   .filter_accepted = PCAPNG_UNKNOWN,
+					   .os_dropped = PCAPNG_UNKNOWN,
+					   .delivered = PCAPNG_UNKNOWN };
+}
+
+static void frames_tell_an_interface_s_numbers(void **state)
+{
+	struct frame_builder *builder = begin(&live, 65536);
+	struct pcapng_statistics told = numbers(1);
+	struct seen seen;
+
+	(void)state;
+	CHECK(!frame_builder_statistics(builder, NULL, 1, &told));
+	/* Two frames: the first one does not describe the other interface. */
+	(void)put(builder, 0, 1, 100);
+	(void)put(builder, 1, 2, 100);
+	CHECK(frame_builder_commit(builder, 0));
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 0);
+	/* In the next frame, once. */
+	CHECK(frame_builder_statistics(builder, NULL, 1, &told));
+	(void)put(builder, 0, 3, 100);
+	CHECK(frame_builder_commit(builder, 0));
+	(void)put(builder, 0, 4, 100);
+	CHECK(frame_builder_commit(builder, 0));
+	seen = read_journal();
+	CHECK_EQ(seen.frames, 4);
+	CHECK_EQ(seen.statistics, 1);
+	CHECK_EQ(seen.received, 1);
+	CHECK_STR(seen.told_name, "if1");
+	/* A frame that is too small for its first packet is no frame. */
+	told = numbers(2);
+	CHECK(frame_builder_statistics(builder, NULL, 1, &told));
+	(void)put(builder, 1, 5, 200000);
+	CHECK(frame_builder_commit(builder, 0));
+	CHECK_EQ(read_journal().received, 2);
+	/* What comes while a frame is open is for the next; at the end, one without packets. */
+	told = numbers(3);
+	CHECK(frame_builder_statistics(builder, NULL, 1, &told));
+	(void)put(builder, 1, 6, 100);
+	told = numbers(4);
+	CHECK(frame_builder_statistics(builder, NULL, 1, &told));
+	CHECK(frame_builder_commit(builder, 0));
+	CHECK_EQ(read_journal().received, 3);
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 1);
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 0);
+	seen = read_journal();
+	CHECK_EQ(seen.frames, 7);
+	CHECK_EQ(seen.statistics, 4);
+	CHECK_EQ(seen.received, 4);
+	CHECK_EQ(seen.packets, 6);
+	end(builder);
+}
+
+/* Of one that no packet will come of, what waits is told, and then it is forgotten. */
+static void the_last_numbers_of_an_interface_that_is_gone_are_told(void **state)
+{
+	struct frame_builder *builder = begin(&live, 65536);
+	struct pcapng_statistics told = numbers(7);
+	struct seen seen;
+
+	(void)state;
+	(void)put(builder, 1, 1, 100);
+	(void)put(builder, 2, 2, 100);
+	CHECK(frame_builder_commit(builder, 0));
+	CHECK_EQ(taken[2], 1);
+	CHECK(frame_builder_statistics(builder, NULL, 2, &told));
+	current_name = "if1";
+	CHECK(!frame_builder_waits_to_forget(builder));
+	frame_builder_review(builder, describe_current, NULL);
+	CHECK(frame_builder_waits_to_forget(builder));
+	/* Its number may be another's meanwhile. */
+	told = numbers(8);
+	CHECK(!frame_builder_statistics(builder, NULL, 2, &told));
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 1);
+	CHECK(!frame_builder_waits_to_forget(builder));
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 0);
+	seen = read_journal();
+	CHECK_EQ(seen.statistics, 1);
+	CHECK_EQ(seen.received, 7);
+	CHECK_STR(seen.told_name, "if2");
+	/* What is there goes on; what comes by that number later counts anew from the journal. */
+	(void)put(builder, 1, 3, 100);
+	(void)put(builder, 2, 4, 100);
+	CHECK(frame_builder_commit(builder, 0));
+	CHECK_EQ(taken[1], 2);
+	CHECK_EQ(taken[2], 2);
+	CHECK_EQ(frame_builder_taken(journal, 1001), 2);
+	CHECK_EQ(frame_builder_taken(journal, 1002), 2);
+	end(builder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +499,9 @@ int main(void)
 		TEST(a_recording_waits_for_room),
 		TEST(totals_and_positions_outlive_the_process),
 		TEST(packets_after_a_change_are_of_the_interface_as_it_is),
+		TEST(what_was_taken_of_an_interface_outlives_the_process),
+		TEST(frames_tell_an_interface_s_numbers),
+		TEST(the_last_numbers_of_an_interface_that_is_gone_are_told),
 	};
 
 	return cmocka_run_group_tests_name("frame_builder", tests, NULL, NULL);

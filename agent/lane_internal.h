@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the lane's files share: lane.c, lane_interfaces.c and lane_stats.c. All on its thread. */
+#pragma once
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "agent/frame_builder.h"
+#include "agent/gather.h"
+#include "agent/lane.h"
+
+struct lane_poll {
+	struct loop_op op;
+	struct lane *lane;
+	int fd;
+	bool armed;
+};
+
+struct lane {
+	struct lane_config config;
+	struct lane_stats stats;
+	struct loop *loop;
+	struct uplink *uplink;
+	struct frame_builder *builder;
+	struct gather *gather;
+	struct lane_poll *polls;
+	unsigned int polls_armed;
+	struct loop_timer tick, mark;
+	struct loop_event stop_event;
+	uint64_t generation, told;     /* of the interfaces and their numbers: the builder's */
+	struct source_stats *lost;     /* of each source, of what its interface's numbers have */
+	uint64_t watermark_ns;	       /* everything older was taken */
+	_Atomic uint64_t published_ns; /* ... and is committed */
+	uint64_t replay_time_ns;       /* latest recorded time seen */
+	void (*committed)(void *context);
+	void *context;
+	pthread_t thread;
+	sem_t ready; /* the thread has its loop, or start_err */
+	int start_err;
+	pthread_mutex_t stop_lock; /* stop_event is there while takes_stop */
+	bool takes_stop;
+	_Atomic uint64_t stop_deadline_ns;
+	_Atomic bool stop_takes_rest;
+	bool started, draining, ending, ended, stop_taking, quiet;
+	bool waits; /* a recorded packet, for room in the journal */
+	int end_err;
+};
+
+static inline void lane_put(_Atomic uint64_t *counter, uint64_t value)
+{
+	atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static inline void lane_add(_Atomic uint64_t *counter, uint64_t value)
+{
+	/* One writer: no locked instruction is needed. */
+	lane_put(counter, atomic_load_explicit(counter, memory_order_relaxed) + value);
+}
+
+void lane_publish_totals(struct lane *lane);
+void lane_publish_stats(struct lane *lane);
+
+/* Tells the builder what the interface of a packet is. */
+enum frame_builder_result lane_interfaces_describe(struct lane *lane, const struct source *source,
+						   uint32_t id);
+/*
+ * What changed of the interfaces since the last pass: who they are, and their numbers for the
+ * frames to come. True: of one that is gone there are its last, which no packet will bring into a
+ * frame.
+ */
+bool lane_interfaces_review(struct lane *lane);
+/* At the end: the numbers of all, with what the lanes have counted up to now, and those that
+ * recordings brought with them. */
+void lane_interfaces_tell_last(struct lane *lane);
+/* A source's losses since the last time are its interface's. */
+void lane_interfaces_add_lost(struct lane *lane, unsigned int source,
+			      const struct source_stats *now);
+/* What earlier daemons took of the interfaces, by the lane's journal. */
+void lane_interfaces_take_up(struct lane *lane);
