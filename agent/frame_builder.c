@@ -235,7 +235,7 @@ enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 	bool is_late;
 	size_t n;
 
-	if (!known)
+	if (!known || known->generation != packet->generation)
 		return FRAME_BUILDER_INTERFACE;
 	block = (struct pcapng_packet){
 		.captured_len = packet->captured_len,

@@ -41,7 +41,9 @@ struct frame_builder_interface {
 	 */
 	_Atomic uint64_t *taken;
 	uint32_t account;
+	uint16_t generation; /* of the filters that description names */
 };
+/* What it is, or what it is from here on, as other filters judge its packets. */
 enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 						  const struct source *source, uint32_t id,
 						  const struct frame_builder_interface *interface);
@@ -51,7 +53,7 @@ enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
  * have been told: see frame_builder_waits_to_forget().
  */
 void frame_builder_review(struct frame_builder *builder,
-			  bool (*describe)(void *context, uint32_t id,
+			  bool (*describe)(void *context, uint32_t id, uint16_t generation,
 					   struct frame_builder_interface *ret),
 			  void *context);
 /* What a journal has of an account, from earlier daemons too; 0 if there is none. */

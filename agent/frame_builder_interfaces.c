@@ -117,44 +117,47 @@ static void count_for(struct frame_builder *builder, struct known_interface *kno
 	known->taken_told = known->taken;
 }
 
-enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
-						  const struct source *source, uint32_t id,
-						  const struct frame_builder_interface *interface)
-{
-	static const struct pcapng_interface unknown = { .link_type = LINKTYPE_ETHERNET,
-							 .name = "unknown" };
-	struct known_interface *known = add_known(builder);
-
-	if (!known) {
-		memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, 1, 0);
-		return FRAME_BUILDER_DROPPED;
-	}
-	*known = (struct known_interface){ .recorder =
-						   source && source->ops->describe ? source : NULL,
-					   .id = id,
-					   .drops = interface->drops };
-	count_for(builder, known, interface);
-	known->block_len = pcapng_put_interface(known->block, sizeof(known->block),
-						interface->description ?: &unknown);
-	return FRAME_BUILDER_AGAIN;
-}
-
 static void describe_again(struct frame_builder *builder, struct known_interface *known,
 			   const struct frame_builder_interface *interface)
 {
+	static const struct pcapng_interface unknown = { .link_type = LINKTYPE_ETHERNET,
+							 .name = "unknown" };
 	uint8_t block[INTERFACE_BLOCK_MAX];
-	size_t len = pcapng_put_interface(block, sizeof(block), interface->description);
+	size_t len = pcapng_put_interface(block, sizeof(block), interface->description ?: &unknown);
 
 	if (len != known->block_len || memcmp(block, known->block, len) != 0)
 		known->frame = 0; /* not described as it is */
 	memcpy(known->block, block, len);
 	known->block_len = len;
 	known->drops = interface->drops;
+	known->generation = interface->generation;
 	count_for(builder, known, interface);
 }
 
+enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
+						  const struct source *source, uint32_t id,
+						  const struct frame_builder_interface *interface)
+{
+	struct known_interface *known = known_interface_find(builder, source, id);
+
+	if (known) {
+		describe_again(builder, known, interface);
+		return FRAME_BUILDER_AGAIN;
+	}
+	known = add_known(builder);
+	if (!known) {
+		memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, 1, 0);
+		return FRAME_BUILDER_DROPPED;
+	}
+	*known = (struct known_interface){ .recorder =
+						   source && source->ops->describe ? source : NULL,
+					   .id = id };
+	describe_again(builder, known, interface);
+	return FRAME_BUILDER_AGAIN;
+}
+
 void frame_builder_review(struct frame_builder *builder,
-			  bool (*describe)(void *context, uint32_t id,
+			  bool (*describe)(void *context, uint32_t id, uint16_t generation,
 					   struct frame_builder_interface *ret),
 			  void *context)
 {
@@ -166,7 +169,7 @@ void frame_builder_review(struct frame_builder *builder,
 		if (known->recorder || known->has_ended)
 			continue;
 		interface = (struct frame_builder_interface){};
-		if (describe(context, known->id, &interface)) {
+		if (describe(context, known->id, known->generation, &interface)) {
 			describe_again(builder, known, &interface);
 		} else if (known->has_statistics) {
 			known->has_ended = true;

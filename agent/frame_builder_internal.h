@@ -17,9 +17,10 @@
 struct known_interface {
 	const struct source *recorder; /* whose numbering id is of; NULL: ifindex */
 	uint32_t id;
-	uint32_t local;	    /* id in the open frame */
-	uint64_t frame;	    /* number of the open frame, if it is described there */
-	uint64_t last_used; /* number of the frame that last had a packet of it */
+	uint16_t generation; /* of the filters that it is described with */
+	uint32_t local;	     /* id in the open frame */
+	uint64_t frame;	     /* number of the open frame, if it is described there */
+	uint64_t last_used;  /* number of the frame that last had a packet of it */
 	const uint64_t *drops;
 	uint64_t drops_reported;
 	_Atomic uint64_t *taken_sum; /* NULL: nobody counts */

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A packet may show in a ring a little after its time. */
 #define LATE_NS (100 * NS_PER_MS)
+#define FILTERS_MAX 256
 
 struct slot {
 	bool is_used;
@@ -17,11 +19,19 @@ struct slot {
 	struct interface_numbers numbers;
 };
 
+struct filter {
+	bool is_used;
+	uint16_t generation;
+	char text[256];
+};
+
 struct interface_table {
 	pthread_mutex_t lock; /* control alone writes, so it reads without */
 	_Atomic uint64_t generation, told;
 	unsigned int used; /* slots that were ever used */
 	struct slot slots[INTERFACE_TABLE_MAX];
+	struct filter filters[FILTERS_MAX]; /* by the generation's low bits */
+	uint16_t filters_now;
 };
 
 int interface_table_create(struct interface_table **ret)
@@ -89,6 +99,40 @@ int interface_table_put(struct interface_table *table, uint32_t id,
 	change(table);
 	pthread_mutex_unlock(&table->lock);
 	return 0;
+}
+
+void interface_table_set_filter(struct interface_table *table, uint32_t generation,
+				const char *filter)
+{
+	struct filter *slot = &table->filters[generation % FILTERS_MAX];
+
+	pthread_mutex_lock(&table->lock);
+	slot->is_used = true;
+	slot->generation = (uint16_t)generation;
+	snprintf(slot->text, sizeof(slot->text), "%s", filter);
+	table->filters_now = slot->generation;
+	pthread_mutex_unlock(&table->lock);
+}
+
+void interface_table_filter(struct interface_table *table, uint16_t generation, char *ret,
+			    size_t size)
+{
+	const struct filter *slot = &table->filters[generation % FILTERS_MAX];
+
+	pthread_mutex_lock(&table->lock);
+	snprintf(ret, size, "%s",
+		 slot->is_used && slot->generation == generation ? slot->text : "");
+	pthread_mutex_unlock(&table->lock);
+}
+
+uint16_t interface_table_filters_now(struct interface_table *table)
+{
+	uint16_t generation;
+
+	pthread_mutex_lock(&table->lock);
+	generation = table->filters_now;
+	pthread_mutex_unlock(&table->lock);
+	return generation;
 }
 
 void interface_table_set_account(struct interface_table *table, uint32_t id, uint32_t account)

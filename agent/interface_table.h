@@ -58,6 +58,9 @@ void interface_table_destroy(struct interface_table *table);
  */
 int interface_table_put(struct interface_table *table, uint32_t id,
 			const struct pcapng_interface *description) must_check;
+/* From here on packets may be of this generation of filters. The last 256 are known. */
+void interface_table_set_filter(struct interface_table *table, uint32_t generation,
+				const char *filter);
 /* Before its first packet. */
 void interface_table_set_account(struct interface_table *table, uint32_t id, uint32_t account);
 /* NULL: there is none of this id. Valid until it is forgotten. */
@@ -79,6 +82,11 @@ void interface_table_expire(struct interface_table *table, uint64_t taken_ns);
 uint64_t interface_table_generation(const struct interface_table *table);
 /* Changes when something was told. 0: nothing ever was. */
 uint64_t interface_table_told(const struct interface_table *table);
+/* The filters of a generation, of which the low bits are given; empty: not known. */
+void interface_table_filter(struct interface_table *table, uint16_t generation, char *ret,
+			    size_t size);
+/* The generation that was set last. */
+uint16_t interface_table_filters_now(struct interface_table *table);
 /* False: there is none of this id, or it has ended. */
 bool interface_table_get(struct interface_table *table, uint32_t id,
 			 struct interface_table_entry *ret);

@@ -40,6 +40,8 @@ static inline enum selection_kind interfaces_kind(const struct interfaces *inter
 	return selection_kind(interfaces->words.items[word]);
 }
 
+/* Before a packet that they have judged. */
+void interfaces_describe_filters(struct interfaces *interfaces, const struct filter_set *filters);
 /* NULL: it is neither captured nor left out. */
 struct agent_interface *interfaces_find(struct interfaces *interfaces, unsigned int ifindex);
 /*

@@ -88,7 +88,8 @@ static bool append(struct lane *lane, const struct source *source,
 	do {
 		result = frame_builder_append(lane->builder, source, packet);
 		if (result == FRAME_BUILDER_INTERFACE)
-			result = lane_interfaces_describe(lane, source, packet->interface);
+			result = lane_interfaces_describe(lane, source, packet->interface,
+							  packet->generation);
 		if (result == FRAME_BUILDER_CLOSE)
 			close_frame(lane);
 	} while (result == FRAME_BUILDER_CLOSE || result == FRAME_BUILDER_AGAIN);

@@ -2,39 +2,46 @@
 /* What a lane knows of the agent's interfaces, and counts for them. */
 #include "agent/lane_internal.h"
 
-static struct frame_builder_interface known_of(const struct interface_table_entry *entry)
+/* entry is then described with these filters. */
+static struct frame_builder_interface
+known_of(struct interface_table *table, struct interface_table_entry *entry, uint16_t generation)
 {
+	interface_table_filter(table, generation, entry->description.filter,
+			       sizeof(entry->description.filter));
 	return (struct frame_builder_interface){
 		.description = &entry->description,
 		.drops = (const uint64_t *)&entry->numbers->drops,
 		.taken = entry->account ? &entry->numbers->taken : NULL,
 		.account = entry->account,
+		.generation = generation,
 	};
 }
 
 enum frame_builder_result lane_interfaces_describe(struct lane *lane, const struct source *source,
-						   uint32_t id)
+						   uint32_t id, uint16_t generation)
 {
 	struct interface_table *table = lane->config.shared->interfaces;
-	struct frame_builder_interface known = {};
+	struct frame_builder_interface known = { .generation = generation };
 	struct interface_table_entry entry;
 
 	if (source->ops->describe)
 		known.description = source->ops->describe(source, id);
 	else if (table && interface_table_get(table, id, &entry))
-		known = known_of(&entry);
+		known = known_of(table, &entry, generation);
 	return frame_builder_interface(lane->builder, source, id, &known);
 }
 
 /* describes: also what the builder does not know yet. */
-static void tell(struct lane *lane, const struct interface_table_entry *entry, bool describes)
+static void tell(struct lane *lane, struct interface_table_entry *entry, bool describes)
 {
-	struct frame_builder_interface known = known_of(entry);
+	struct interface_table *table = lane->config.shared->interfaces;
 	struct frame_builder *builder = lane->builder;
+	struct frame_builder_interface known;
 
 	if (!entry->is_told ||
 	    frame_builder_statistics(builder, NULL, entry->id, &entry->statistics) || !describes)
 		return;
+	known = known_of(table, entry, interface_table_filters_now(table));
 	if (frame_builder_interface(builder, NULL, entry->id, &known) == FRAME_BUILDER_AGAIN)
 		(void)frame_builder_statistics(builder, NULL, entry->id, &entry->statistics);
 }
@@ -55,13 +62,14 @@ struct review {
 	struct interface_table_entry entry;
 };
 
-static bool describe_again(void *context, uint32_t id, struct frame_builder_interface *ret)
+static bool describe_again(void *context, uint32_t id, uint16_t generation,
+			   struct frame_builder_interface *ret)
 {
 	struct review *review = context;
 
 	if (!interface_table_get(review->table, id, &review->entry))
 		return false;
-	*ret = known_of(&review->entry);
+	*ret = known_of(review->table, &review->entry, generation);
 	return true;
 }
 
@@ -104,7 +112,7 @@ void lane_interfaces_tell_last(struct lane *lane)
 			if (frame_builder_statistics(lane->builder, source, statistics->interface,
 						     statistics))
 				continue;
-			if (lane_interfaces_describe(lane, source, statistics->interface) ==
+			if (lane_interfaces_describe(lane, source, statistics->interface, 0) ==
 			    FRAME_BUILDER_AGAIN)
 				(void)frame_builder_statistics(lane->builder, source,
 							       statistics->interface, statistics);

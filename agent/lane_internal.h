@@ -63,7 +63,7 @@ void lane_publish_stats(struct lane *lane);
 
 /* Tells the builder what the interface of a packet is. */
 enum frame_builder_result lane_interfaces_describe(struct lane *lane, const struct source *source,
-						   uint32_t id);
+						   uint32_t id, uint16_t generation);
 /*
  * What changed of the interfaces since the last pass: who they are, and their numbers for the
  * frames to come. True: of one that is gone there are its last, which no packet will bring into a

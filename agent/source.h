@@ -28,6 +28,7 @@ struct source_packet {
 	uint8_t direction;     /* enum pcapng_direction */
 	bool has_queue;
 	uint16_t queue;
+	uint16_t generation; /* of the filters that judged it, low bits; 0: not told */
 };
 
 struct source_stats {

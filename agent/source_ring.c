@@ -97,6 +97,7 @@ static bool ring_peek(struct source *source, struct source_packet *ret)
 		.direction = record->direction,
 		.has_queue = record->queue > 0,
 		.queue = record->queue ? (uint16_t)(record->queue - 1) : 0,
+		.generation = record->generation,
 	};
 	return true;
 }

@@ -142,6 +142,7 @@ static bool xsk_peek(struct source *source, struct source_packet *ret)
 		.direction = XCAP_IN,
 		.has_queue = true,
 		.queue = (uint16_t)xsk->config.queue,
+		.generation = meta.generation,
 	};
 	return true;
 }

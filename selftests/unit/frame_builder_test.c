@@ -314,11 +314,13 @@ static void totals_and_positions_outlive_the_process(void **state)
 /* What id 1 is called at the moment; the others are gone. */
 static const char *current_name;
 
-static bool describe_current(void *context, uint32_t id, struct frame_builder_interface *ret)
+static bool describe_current(void *context, uint32_t id, uint16_t generation,
+			     struct frame_builder_interface *ret)
 {
 	static struct pcapng_interface current;
 
 	(void)context;
+	(void)generation;
 	current = (struct pcapng_interface){ .link_type = LINKTYPE_ETHERNET, .snaplen = 262144 };
 	snprintf(current.name, sizeof(current.name), "%s", current_name);
 	*ret = (struct frame_builder_interface){ .description = &current,
