@@ -101,9 +101,11 @@ int filters_reload(struct filters *filters, struct interfaces *interfaces,
 
 static json_t *rule_json(const struct filter_rule *rule)
 {
+	struct filter_rule plain = *rule;
 	char words[160];
 
-	filter_rule_print_words(rule, words, sizeof(words));
+	plain.priority = 0;
+	filter_rule_print_words(&plain, words, sizeof(words));
 	return json_pack("{s:s, s:s, s:i, s:s}", "name", rule->name, "expression", rule->expression,
 			 "priority", rule->priority, "policy", words + (*words == ' '));
 }

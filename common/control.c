@@ -520,9 +520,10 @@ static void explain(int err, const char *path, char error[256])
 	}
 }
 
-int control_call(const char *path, json_t *request, json_t **result, char error[256])
+int control_call(const char *path, json_t *request, uint64_t timeout_ns, json_t **result,
+		 char error[256])
 {
-	uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + TIMEOUT_NS;
+	uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + timeout_ns;
 	char *text = json_dumps(request, JSON_COMPACT);
 	struct buf data = {};
 	int fd = -1, err;

@@ -30,8 +30,9 @@ int control_create(struct control **ret, struct loop *loop, const char *path,
 void control_destroy(struct control *control);
 
 /*
- * Client, blocking, timeout 5 s. 0 and *result (the caller's), or a negative errno and error
+ * Client, blocking. 0 and *result (the caller's), or a negative errno and error
  * filled: -ENOENT, -ECONNREFUSED: no daemon; -ETIMEDOUT; -EACCES; -EREMOTEIO: it said no, in error
  * is why; -EPROTO: its answer makes no sense.
  */
-int control_call(const char *path, json_t *request, json_t **result, char error[256]) must_check;
+int control_call(const char *path, json_t *request, uint64_t timeout_ns, json_t **result,
+		 char error[256]) must_check;

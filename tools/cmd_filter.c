@@ -13,11 +13,11 @@
 
 #include "bpf/filter.h"
 #include "bpf/filter_load.h"
-#include "common/config.h"
-
-enum { EXIT_USAGE = 2, EXIT_NOT_PERMITTED = 77 };
+#include "tools/cmd_filter.h"
 
 struct filter_options {
+	struct daemon_options daemon;
+	bool json;
 	int hook; /* enum filter_hook */
 	const char *write, *link_type;
 };
@@ -25,6 +25,13 @@ struct filter_options {
 static const char *const hooks[] = { "tcx", "xdp", NULL };
 
 static const struct config_option options[] = {
+	DAEMON_OPTIONS(offsetof(struct filter_options, daemon)),
+	{ .name = "json",
+	  .letter = 'j',
+	  .type = CONFIG_FLAG,
+	  .offset = offsetof(struct filter_options, json),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "set, add, delete, list: print JSON" },
 	{ .name = "hook",
 	  .type = CONFIG_CHOICE,
 	  .offset = offsetof(struct filter_options, hook),
@@ -50,13 +57,26 @@ static const struct config_option options[] = {
 	  .help = "test: write the packets that match" },
 };
 
+static int check(const struct config *config, const void *values, char error[256])
+{
+	const struct filter_options *o = values;
+
+	(void)config;
+	return daemon_options_check(&o->daemon, error);
+}
+
 static const struct config_program program = {
 	.name = "xcapctl filter",
-	.purpose = "Try a pcap-filter(7) expression: in the kernel on a capture, or explained.",
-	.synopsis = "[OPTION...] test EXPRESSION FILE | explain EXPRESSION",
+	.purpose = "Change the filters of a running xcapd, or try one.",
+	.synopsis = "[OPTION...] set [WORD...] EXPRESSION | add NAME [WORD...] EXPRESSION |\n"
+		    "                      delete NAME | list\n"
+		    "       xcapctl filter [OPTION...] test EXPRESSION FILE | explain EXPRESSION",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
-	.positional = "test|explain EXPRESSION [FILE]",
+	.positional = "ACTION",
+	.check = check,
+	.examples = "  xcapctl filter set 'tcp port 443'\n"
+		    "  xcapctl filter add dns priority=5 keep=headers+64 'port 53'\n",
 };
 
 static int complain(int code, const char *format, ...) printf_like(2, 3);
@@ -284,7 +304,11 @@ static int run(const struct config *config, const struct filter_options *o)
 					"--linktype means nothing to test: the file tells it");
 		return test_expression(o, words->items[1], words->items[2]);
 	}
-	return complain(EXIT_USAGE, "'%s': test or explain is needed", command);
+	if (!cmd_filter_is_change(command))
+		return complain(EXIT_USAGE,
+				"'%s': one of set, add, delete, list, test and explain is needed",
+				command);
+	return cmd_filter_change(&o->daemon, words, o->json);
 }
 
 int cmd_filter(int argc, char **argv)

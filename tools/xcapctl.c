@@ -27,10 +27,15 @@ static const struct command {
 	  "Counters out of the kernel; no daemon is needed." },
 	{ "cat", cmd_cat, 0, "cat [--write FILE] [--format pcapng|pcap] [--replay] PATH...",
 	  "The packets of stores and journals as one capture, in order of time." },
-	{ "filter", cmd_filter, 0,
-	  "filter test [--hook tcx|xdp] [--write FILE] EXPRESSION FILE\n"
+	{ "filter", cmd_filter, INSTANCE | SOCKET | RUN_DIR,
+	  "filter set [WORD...] EXPRESSION\n"
+	  "  filter add NAME [WORD...] EXPRESSION\n"
+	  "  filter delete NAME\n"
+	  "  filter list [--json]\n"
+	  "  filter test [--hook tcx|xdp] [--write FILE] EXPRESSION FILE\n"
 	  "  filter explain [--hook tcx|xdp] [--linktype TYPE] EXPRESSION",
-	  "What a filter lets through of a capture, run by the kernel, and what it becomes." },
+	  "The filters of a running xcapd; what a filter lets through of a capture, run by\n"
+	  "      the kernel, and what it becomes." },
 	{ "pki", cmd_pki, 0,
 	  "pki init DIR [--algorithm ALG] [--days N] [--force]\n"
 	  "  pki issue DIR agent NAME [--algorithm ALG] [--days N] [--force]\n"

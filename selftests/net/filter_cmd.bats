@@ -102,7 +102,7 @@ setup() {
 
 @test "a wrong command line says what is missing" {
 	run -2 "$CTL" filter
-	[[ $output == *"test or explain is needed"* ]]
+	[[ $output == *"one of set, add, delete, list, test and explain is needed"* ]]
 	run -2 "$CTL" filter test ip
 	[[ $output == *"test needs an EXPRESSION, in quotes, and a FILE"* ]]
 	run -2 "$CTL" filter explain tcp port 80

@@ -130,7 +130,7 @@ static int call(const char *command, json_t **result, char error[256])
 	assert_non_null(request);
 	*error = '\0';
 	*result = NULL;
-	err = control_call(path, request, result, error);
+	err = control_call(path, request, 5 * NS_PER_SEC, result, error);
 	json_decref(request);
 	return err;
 }
@@ -409,7 +409,7 @@ static void refused_paths(void **state)
 	assert_int_equal(loop_create(&loop, 8), 0);
 	snprintf(long_path, sizeof(long_path), "%s/%0150d", dir, 0);
 	CHECK_EQ(control_create(&control, loop, long_path, commands, 1, NULL), -ENAMETOOLONG);
-	CHECK_EQ(control_call(long_path, request, &result, error), -ENAMETOOLONG);
+	CHECK_EQ(control_call(long_path, request, NS_PER_SEC, &result, error), -ENAMETOOLONG);
 	CHECK(strstr(error, "socket path is too long (175 bytes, at most 107): /tmp") == error);
 	/* The longest that fits. */
 	snprintf(long_path, sizeof(long_path), "%s/%0*d", dir, (int)(107 - sizeof(dir)), 0);

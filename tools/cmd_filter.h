@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of xcapctl filter share. */
+#pragma once
+
+#include "tools/daemon.h"
+
+bool cmd_filter_is_change(const char *action);
+/* words[0] is the action; the exit code. */
+int cmd_filter_change(const struct daemon_options *daemon, const struct config_list *words,
+		      bool as_json);
