@@ -148,6 +148,7 @@ struct frag_hdr {
 
 struct sk_buff {
 	__u8 encapsulation : 1;
+	__u8 tc_at_ingress : 1;
 	__u16 inner_transport_header;
 	__u16 network_header;
 	unsigned int end;

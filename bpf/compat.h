@@ -5,6 +5,20 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+
+static inline bool compat_kernel_at_least(unsigned int major, unsigned int minor)
+{
+	unsigned int found_major, found_minor;
+	struct utsname kernel;
+
+	if (uname(&kernel) || sscanf(kernel.release, "%u.%u", &found_major, &found_minor) != 2)
+		return false;
+	return found_major > major || (found_major == major && found_minor >= minor);
+}
+
 /* Linux 6.6: tcx. */
 #define COMPAT_TCX_INGRESS 46
 #define COMPAT_TCX_EGRESS 47

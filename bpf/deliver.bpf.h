@@ -17,6 +17,7 @@
 #include "bpf/xcap_abi.h"
 
 #define DELIVER_MACS_LEN 12
+#define DELIVER_SMALL_MAX 256
 
 struct deliver_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -118,7 +119,8 @@ static __always_inline bool deliver_small(struct __sk_buff *skb, void *to, __u32
 static __always_inline bool deliver_copy(struct __sk_buff *skb, __u32 offset, void *to, __u32 len,
 					 __u32 room)
 {
-	if (offset == 0 &&
+	/* What is larger is not looked at three times on each way by the verifier. */
+	if (offset == 0 && room <= DELIVER_SMALL_MAX &&
 	    (deliver_small(skb, to, len, room, 32) || deliver_small(skb, to, len, room, 64) ||
 	     deliver_small(skb, to, len, room, 128)))
 		return true;
@@ -166,7 +168,7 @@ static __always_inline enum xcap_counter deliver(struct __sk_buff *skb, const st
 	record->original_len = wire->len;
 	record->wire_packets = wire->count.wire_packets;
 	record->gso_size = wire->gso_size;
-	record->queue = direction == XCAP_IN ? skb->queue_mapping : 0;
+	record->queue = skb->queue_mapping * (direction & XCAP_IN); /* of one that leaves: 0 */
 	record->direction = direction;
 	record->pad = 0;
 	record->generation = (__u16)config->generation;

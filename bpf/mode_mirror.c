@@ -6,9 +6,9 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "bpf/compat.h"
 #include "bpf/mirror.skel.h"
 #include "bpf/splice.h"
 #include "common/pcapng.h"
@@ -56,16 +56,11 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_mirror *
 
 static int explain_tcx(char *error, int err, const struct dataplane_interface *interface)
 {
-	struct utsname kernel;
-	unsigned int major = 0, minor = 0;
-
-	if (err == -EINVAL && uname(&kernel) == 0 &&
-	    sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
-	    (major < 6 || (major == 6 && minor < 6)))
+	if (err == -EINVAL && !compat_kernel_at_least(6, 6))
 		return explain_only(error, -EOPNOTSUPP,
-				    "cannot mirror %s: Linux %s has no tcx, 6.6 or later is needed "
-				    "(or --mode pcap)",
-				    interface->config.name, kernel.release);
+				    "cannot mirror %s: this kernel has no tcx, Linux 6.6 or later "
+				    "is needed (or --mode pcap)",
+				    interface->config.name);
 	return explain(error, err, "cannot attach to %s (tcx)", interface->config.name);
 }
 
@@ -98,24 +93,36 @@ static int attach(struct dataplane_interface *interface, int program_fd, unsigne
 	return 0;
 }
 
+/* One for both hooks, if a program can ask which one it is at: Linux 6.2. */
+static void choose_programs(struct xcap_mirror *skel, struct bpf_program *ret[INSTANCE_LINKS])
+{
+	bool one = compat_kernel_at_least(6, 2);
+
+	bpf_program__set_autoload(skel->progs.xcap_both, one);
+	bpf_program__set_autoload(skel->progs.xcap_ingress, !one);
+	bpf_program__set_autoload(skel->progs.xcap_egress, !one);
+	ret[0] = one ? skel->progs.xcap_both : skel->progs.xcap_ingress;
+	ret[1] = one ? skel->progs.xcap_both : skel->progs.xcap_egress;
+}
+
 static int load_programs(struct dataplane_interface *interface, int program_fds[INSTANCE_LINKS],
 			 char *error)
 {
 	struct xcap_mirror *skel = xcap_mirror__open();
+	struct bpf_program *programs[INSTANCE_LINKS];
 	int err;
 
 	if (!skel)
 		return explain(error, -errno, "cannot open the mirror programs");
+	choose_programs(skel, programs);
 	configure(interface, skel);
 	err = load_maps(interface, skel);
 	if (!err)
 		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
 	if (!err)
 		err = keep_maps(interface, skel);
-	if (!err)
-		err = interface_keep_program(skel->progs.xcap_ingress, &program_fds[0]);
-	if (!err)
-		err = interface_keep_program(skel->progs.xcap_egress, &program_fds[1]);
+	for (unsigned int i = 0; i < INSTANCE_LINKS && !err; i++)
+		err = interface_keep_program(programs[i], &program_fds[i]);
 	xcap_mirror__destroy(skel);
 	return err ? explain(error, err, "cannot load the mirror programs for %s",
 			     interface->config.name)

@@ -138,13 +138,24 @@ static bool expects_generic(const struct dataplane_interface *interface)
 	return interface->config.generic || (interface->xdp.known && !interface->xdp.native);
 }
 
+/* The program that is attached asks the driver for the tag. */
+static bool asks_tag(const struct dataplane_interface *interface)
+{
+	return interface->link_type != LINKTYPE_RAW && interface->xdp.vlan_tag &&
+	       !(interface->info.flags & XCAP_INFO_GENERIC);
+}
+
 static int load_programs(struct dataplane_interface *interface, struct xcap_tap *skel, char *error)
 {
-	bool asks_tag = interface->xdp.vlan_tag && !expects_generic(interface);
+	/* Before it is attached, either may be the one: generic mode cannot ask. */
+	bool attached = interface->link_fds[0] >= 0;
+	bool tag = attached ? asks_tag(interface)
+			    : interface->xdp.vlan_tag && !expects_generic(interface);
 	int err;
 
-	bpf_program__set_autoload(skel->progs.xcap_tap_tag, asks_tag);
-	if (asks_tag)
+	bpf_program__set_autoload(skel->progs.xcap_tap_tag, tag);
+	bpf_program__set_autoload(skel->progs.xcap_tap, !attached || !tag);
+	if (tag)
 		bind_to_device(interface, skel->progs.xcap_tap_tag);
 	configure(interface, skel);
 	err = load_maps(interface, skel);
@@ -171,13 +182,6 @@ static int load(struct dataplane_interface *interface, char *error)
 	if (!err)
 		interface_counts_ready(interface);
 	return err;
-}
-
-/* The program that is attached asks the driver for the tag. */
-static bool asks_tag(const struct dataplane_interface *interface)
-{
-	return interface->link_type != LINKTYPE_RAW && interface->xdp.vlan_tag &&
-	       !(interface->info.flags & XCAP_INFO_GENERIC);
 }
 
 static int reload(struct dataplane_interface *interface, char *error)
