@@ -173,12 +173,13 @@ static int open_interfaces(struct agent *agent)
 		.loop = agent->loop,
 		.dataplane = agent->dataplane,
 	};
+	struct xcap_filters noted;
 	int err = interface_table_create(&agent->shared.interfaces);
 
 	if (err)
 		return exit_code(log_error(err, "cannot start"));
-	err = filters_create(&agent->filters, agent->options,
-			     dataplane_generation(agent->dataplane));
+	dataplane_noted_filters(agent->dataplane, &noted);
+	err = filters_create(&agent->filters, agent->options, noted.generation);
 	if (err)
 		return exit_code(err);
 	config.filters = filters_in_force(agent->filters);

@@ -157,6 +157,7 @@ static int set_up(struct interfaces *interfaces)
 	if (interfaces->monitor_fd < 0)
 		return exit_code(log_error(interfaces->monitor_fd,
 					   "cannot follow interfaces that come and go"));
+	interfaces_describe_earlier_filters(interfaces);
 	interfaces_describe_filters(interfaces, interfaces->config.filters);
 	interfaces->starting = true;
 	code = take_what_is_there(interfaces);

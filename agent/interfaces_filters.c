@@ -47,4 +47,14 @@ void interfaces_describe_filters(struct interfaces *interfaces, const struct fil
 
 	filter_set_describe(filters, text, sizeof(text));
 	interface_table_set_filter(interfaces->config.table, filters->generation, text);
+	dataplane_note_filters(interfaces->config.dataplane, filters);
+}
+
+void interfaces_describe_earlier_filters(struct interfaces *interfaces)
+{
+	struct xcap_filters noted;
+
+	dataplane_noted_filters(interfaces->config.dataplane, &noted);
+	if (noted.generation)
+		interface_table_set_filter(interfaces->config.table, noted.generation, noted.text);
 }

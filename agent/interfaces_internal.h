@@ -42,6 +42,8 @@ static inline enum selection_kind interfaces_kind(const struct interfaces *inter
 
 /* Before a packet that they have judged. */
 void interfaces_describe_filters(struct interfaces *interfaces, const struct filter_set *filters);
+/* Of packets in the rings that the daemon before us has left. */
+void interfaces_describe_earlier_filters(struct interfaces *interfaces);
 /* NULL: it is neither captured nor left out. */
 struct agent_interface *interfaces_find(struct interfaces *interfaces, unsigned int ifindex);
 /*

@@ -23,6 +23,14 @@ struct {
 	__type(value, struct xcap_info);
 } xcap_info SEC(".maps");
 
+/* Nor is this: the filters of all interfaces. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct xcap_filters);
+} xcap_filters SEC(".maps");
+
 /* Plain adds: bottom halves are off, so no other program of this interface runs on this CPU. */
 static __always_inline void count(__u32 counter, const struct xcap_count *packet)
 {

@@ -75,6 +75,7 @@ static int adopt(struct dataplane *dataplane)
 	if (err)
 		return err;
 	dataplane->gone_fd = instance_open_pin(dataplane->dir, "gone");
+	dataplane->filters_fd = instance_open_pin(dataplane->dir, "filters");
 	instance_for_each_interface(dataplane->dir, look_at, dataplane);
 	if (dataplane->rings.count)
 		dataplane->adopted = true;
@@ -99,6 +100,7 @@ static int create_maps(struct dataplane *dataplane, const struct dataplane_confi
 
 	if (!skel)
 		return -errno;
+	bpf_program__set_autoload(skel->progs.xcap_both, false);
 	bpf_program__set_autoload(skel->progs.xcap_ingress, false);
 	bpf_program__set_autoload(skel->progs.xcap_egress, false);
 	/* The rings' pattern, which is let go at once: at any node. */
@@ -116,6 +118,9 @@ static int create_maps(struct dataplane *dataplane, const struct dataplane_confi
 			goto out;
 	}
 	err = keep_map(dataplane, skel->maps.xcap_count, "gone", &dataplane->gone_fd);
+	if (!err)
+		err = keep_map(dataplane, skel->maps.xcap_filters, "filters",
+			       &dataplane->filters_fd);
 	if (!err)
 		err = keep_map(dataplane, skel->maps.xcap_self, "self", &dataplane->self_fd);
 out:
@@ -180,7 +185,8 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	if (!dataplane)
 		return explain(error, -ENOMEM, "cannot open the dataplane");
 	libbpf_set_print(log_libbpf);
-	dataplane->self_fd = dataplane->gone_fd = dataplane->rings.map_fd = -1;
+	dataplane->self_fd = dataplane->gone_fd = dataplane->filters_fd = -1;
+	dataplane->rings.map_fd = -1;
 	dataplane->lock.run_fd = dataplane->lock.pins_fd = -1;
 	err = splice_init();
 	if (err)
@@ -194,7 +200,7 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 		goto fail;
 	err = adopt(dataplane);
 	if (!err && (dataplane->self_fd < 0 || dataplane->gone_fd < 0 ||
-		     (config->want_rings && !dataplane->rings.count)))
+		     dataplane->filters_fd < 0 || (config->want_rings && !dataplane->rings.count)))
 		err = create_maps(dataplane, config);
 	if (!err)
 		err = reset_self(dataplane);
@@ -241,6 +247,7 @@ void dataplane_close(struct dataplane *dataplane)
 	rings_release(&dataplane->rings);
 	close_fd(&dataplane->self_fd);
 	close_fd(&dataplane->gone_fd);
+	close_fd(&dataplane->filters_fd);
 	pins_unlock(&dataplane->lock, empty);
 	free(dataplane);
 }
@@ -251,7 +258,8 @@ void dataplane_keep_counts(struct dataplane *dataplane, int count_fd)
 	int cpus = libbpf_num_possible_cpus();
 	struct xcap_count *values;
 
-	if (dataplane->gone_fd < 0 || cpus < 0 || instance_read_counts(count_fd, counts) ||
+	if (dataplane->gone_fd < 0 || dataplane->filters_fd < 0 || cpus < 0 ||
+	    instance_read_counts(count_fd, counts) ||
 	    instance_read_counts(dataplane->gone_fd, gone))
 		return;
 	values = calloc((size_t)cpus, sizeof(*values));

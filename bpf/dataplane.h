@@ -3,8 +3,8 @@
  * The BPF side of one instance: load, configure, attach, pin, adopt and detach. Belongs to the
  * thread that created it (control); counters may be read from any.
  *
- * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, gone (what interfaces
- * detached since had counted); and for each interface
+ * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, filters, gone (what
+ * interfaces detached since had counted); and for each interface
  * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,ingress,egress} (mirror: two links) or
  * {info,count,xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings and
  * dataplane_attach() updates the programs through the links it finds, over the same maps;
@@ -85,8 +85,10 @@ int dataplane_prepare_filters(struct dataplane_interface *interface,
 			      char error[DATAPLANE_ERROR_LEN]) must_check;
 int dataplane_apply_filters(struct dataplane_interface *interface,
 			    char error[DATAPLANE_ERROR_LEN]) must_check;
-/* Highest generation of filters in force at any interface of the instance; 0: none. */
-uint32_t dataplane_generation(const struct dataplane *dataplane);
+/* What comes into force, for those who look at the maps and for the next daemon. */
+void dataplane_note_filters(struct dataplane *dataplane, const struct filter_set *filters);
+/* What was noted last; generation 0: nothing. */
+void dataplane_noted_filters(const struct dataplane *dataplane, struct xcap_filters *ret);
 /* Remove what an earlier daemon had attached and this one has not: after the last attach. */
 void dataplane_prune(struct dataplane *dataplane);
 /* Detach, unpin and free this interface; its last counters are in counts (may be NULL), and in

@@ -20,6 +20,7 @@ struct dataplane {
 	char dir[PATH_MAX];
 	int self_fd;
 	int gone_fd; /* a map as xcap_count */
+	int filters_fd;
 	bool adopted;
 };
 

@@ -100,19 +100,20 @@ int dataplane_apply_filters(struct dataplane_interface *interface, char error[DA
 		   : 0;
 }
 
-static void look_at_info(const char *dir, void *context)
+void dataplane_note_filters(struct dataplane *dataplane, const struct filter_set *filters)
 {
-	uint32_t *highest = context;
-	struct xcap_info info;
+	struct xcap_filters note = { .generation = filters->generation };
+	__u32 key = 0;
 
-	if (instance_read_info(dir, &info))
-		*highest = MAX(*highest, info.generation);
+	filter_set_describe(filters, note.text, sizeof(note.text));
+	(void)bpf_map_update_elem(dataplane->filters_fd, &key, &note, BPF_ANY);
 }
 
-uint32_t dataplane_generation(const struct dataplane *dataplane)
+void dataplane_noted_filters(const struct dataplane *dataplane, struct xcap_filters *ret)
 {
-	uint32_t highest = 0;
+	__u32 key = 0;
 
-	instance_for_each_interface(dataplane->dir, look_at_info, &highest);
-	return highest;
+	if (bpf_map_lookup_elem(dataplane->filters_fd, &key, ret))
+		*ret = (struct xcap_filters){};
+	ret->text[sizeof(ret->text) - 1] = '\0';
 }

@@ -116,6 +116,23 @@ static int read_interface(const char *dir, struct maps_instance *instance)
 	return 0;
 }
 
+static int read_filters(const char *dir, struct maps_instance *instance)
+{
+	int fd = instance_open_pin(dir, "filters");
+	__u32 key = 0;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	instance->filters = calloc(1, sizeof(*instance->filters));
+	if (instance->filters &&
+	    (bpf_map_lookup_elem(fd, &key, instance->filters) || !instance->filters->generation)) {
+		free(instance->filters);
+		instance->filters = NULL;
+	}
+	close(fd);
+	return 0;
+}
+
 static int read_gone(const char *dir, struct maps_instance *instance)
 {
 	int fd = instance_open_pin(dir, "gone"), err;
@@ -160,6 +177,8 @@ static int read_instance(struct maps_list *list, const char *dir, const char *na
 	err = read_rings(dir, instance);
 	if (!err)
 		err = read_gone(dir, instance);
+	if (!err)
+		err = read_filters(dir, instance);
 	if (err)
 		return err;
 	instance_for_each_interface(dir, take_interface, &walk);
@@ -218,6 +237,7 @@ void maps_free(struct maps_instance *list, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		free(list[i].interfaces);
 		free(list[i].rings);
+		free(list[i].filters);
 	}
 	free(list);
 }

@@ -27,6 +27,7 @@ struct maps_instance {
 	size_t interface_count;
 	/* Sums of the interfaces that were detached while the instance goes on. */
 	struct xcap_count gone[XCAP_COUNTER_COUNT];
+	struct xcap_filters *filters; /* NULL: there are none */
 	struct maps_ring *rings;
 	size_t ring_count;
 };

@@ -40,6 +40,8 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_mi
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_info, "info",
 					  interface->info_fd);
+	if (!err)
+		err = bpf_map__reuse_fd(skel->maps.xcap_filters, interface->dataplane->filters_fd);
 	return err;
 }
 

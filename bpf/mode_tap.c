@@ -111,6 +111,8 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_ta
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_handed, "handed",
 					  interface->handed_fd);
+	if (!err)
+		err = bpf_map__reuse_fd(skel->maps.xcap_filters, interface->dataplane->filters_fd);
 	return err;
 }
 

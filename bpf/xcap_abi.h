@@ -13,6 +13,7 @@
 #define XCAP_QUEUES_MAX 256
 #define XCAP_SELF_MAX 32
 #define XCAP_FILTERS_MAX 64
+#define XCAP_FILTERS_TEXT 16380
 
 /*
  * What became of a packet, one per-CPU array entry each per interface. At every moment
@@ -85,6 +86,12 @@ struct xcap_policy {
 	__u32 keep_bytes;  /* of the frame, or behind its innermost transport header */
 	__u32 sample;	   /* one packet of so many, at random; 0, 1: each */
 	__u32 sample_flow; /* all packets of one flow of so many; 0, 1: of each */
+};
+
+/* Value of the array map xcap_filters, one entry: what was put in force last, for people. */
+struct xcap_filters {
+	__u32 generation;
+	char text[XCAP_FILTERS_TEXT]; /* ends with a NUL; cut off if it is longer */
 };
 
 /* Record in a ring buffer; captured_len bytes of the frame follow. */

@@ -84,15 +84,23 @@ static json_t *interface_json(const struct maps_interface *interface)
 		nic = json_pack("{s:I, s:I, s:I}", "missed", (json_int_t)interface->nic.missed,
 				"fifo", (json_int_t)interface->nic.fifo, "rx_dropped",
 				(json_int_t)interface->nic.rx_dropped);
-	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:o, s:I, s:o?}", "name",
-			 info->ifname, (int)strnlen(info->ifname, sizeof(info->ifname)), "ifindex",
-			 info->ifindex, "mode", mode_name(interface), "generic",
+	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:I, s:o, s:I, s:o?}",
+			 "name", info->ifname, (int)strnlen(info->ifname, sizeof(info->ifname)),
+			 "ifindex", info->ifindex, "mode", mode_name(interface), "generic",
 			 !!(info->flags & XCAP_INFO_GENERIC), "pinned",
 			 !(info->flags & XCAP_INFO_UNPINNED), "attached", interface->attached,
 			 "snaplen", info->snaplen, "in", !!(info->directions & XCAP_IN), "out",
-			 !!(info->directions & XCAP_OUT), "counters",
-			 counters_json(interface->counts), "started_ns",
-			 (json_int_t)info->started_ns, "nic", nic);
+			 !!(info->directions & XCAP_OUT), "filter_generation",
+			 (json_int_t)info->generation, "counters", counters_json(interface->counts),
+			 "started_ns", (json_int_t)info->started_ns, "nic", nic);
+}
+
+static json_t *filters_json(const struct xcap_filters *filters)
+{
+	if (!filters)
+		return NULL;
+	return json_pack("{s:I, s:s}", "generation", (json_int_t)filters->generation, "text",
+			 filters->text);
 }
 
 static json_t *instance_json(const struct maps_instance *instance)
@@ -109,9 +117,9 @@ static json_t *instance_json(const struct maps_instance *instance)
 						"size_bytes", (json_int_t)ring->size_bytes,
 						"pending_bytes", (json_int_t)ring->pending_bytes));
 	}
-	return json_pack("{s:s, s:o, s:{s:o}, s:o}", "name", instance->name, "interfaces",
-			 interfaces, "gone", "counters", counters_json(instance->gone), "rings",
-			 rings);
+	return json_pack("{s:s, s:o?, s:o, s:{s:o}, s:o}", "name", instance->name, "filters",
+			 filters_json(instance->filters), "interfaces", interfaces, "gone",
+			 "counters", counters_json(instance->gone), "rings", rings);
 }
 
 static int print_json(const struct maps_instance *list, size_t count)
@@ -161,6 +169,10 @@ static void print_text(const struct maps_instance *list, size_t count)
 		const struct maps_instance *instance = &list[i];
 
 		printf("%s\n", instance->name);
+		if (instance->filters)
+			printf("  filters, generation %u: %s\n", instance->filters->generation,
+			       *instance->filters->text ? instance->filters->text
+							: "none, everything is captured");
 		for (size_t j = 0; j < instance->interface_count; j++)
 			print_interface(&instance->interfaces[j]);
 		if (instance->gone[XCAP_SEEN].frames) {

@@ -1,0 +1,193 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Filters changed while packets come: none is missed, none judged by anything but the old or the
+# new ones. XCAP_FILTER_CHANGES: how many changes, by default 60.
+
+load helpers
+
+CHANGES=${XCAP_FILTER_CHANGES:-60}
+# By the source port's low bits: 0 always matches, 1 and 2 by turns, 3 never.
+ODD='udp[0:2] & 3 = 0 or udp[0:2] & 3 = 1'
+EVEN='udp[0:2] & 3 = 0 or udp[0:2] & 3 = 2'
+
+filter() {
+	local name=$1
+	shift
+	"$XCAP_BIN/xcapctl" --socket "$RUN_DIR/$name.sock" filter "$@"
+}
+
+# load_on NAME: numbered packets until stop_load.
+start_load() {
+	start "gen" a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --flows 4 --rate "$1" --json
+}
+
+# judged FILE: of each interface description the filter, of each packet its description, source
+# port and number; "MISJUDGED N ALWAYS N GAPS N", tshark's own words for the rest.
+judged() {
+	capinfos "$1" 2>/dev/null | sed -n 's/.*Filter string = //p' >"$BATS_TEST_TMPDIR/filters"
+	tshark -r "$1" -T fields -e frame.interface_id -e udp.srcport -e udp.payload \
+		>"$BATS_TEST_TMPDIR/packets" 2>/dev/null
+	awk -F'\t' 'function hex(text, i, n) {
+			for (i = 1; i <= length(text); i++)
+				n = n * 16 + index("0123456789abcdef", substr(text, i, 1)) - 1
+			return n
+		}
+		NR == FNR { other[FNR - 1] = /= 1$/ ? 1 : 2; next }
+		{ class = $2 % 4 }
+		class == 3 || (class && class != other[$1]) { misjudged++ }
+		class == 0 { always++; number = hex(substr($3, 13, 16))
+			if (always > 1 && number != last + 4) gaps++
+			last = number }
+		END { print "misjudged", misjudged + 0, "gaps", gaps + 0, "always", always }' \
+		"$BATS_TEST_TMPDIR/filters" "$BATS_TEST_TMPDIR/packets"
+}
+
+changed_under_load() {
+	local file=$BATS_TEST_TMPDIR/changed.pcapng sent i
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	start_agent f b -i wb -Q in "$@" -w "$file" -f "$ODD"
+	start_load 30000
+	for ((i = 0; i < CHANGES; i++)); do
+		filter f set "$([ $((i % 2)) -eq 0 ] && echo "$EVEN" || echo "$ODD")" >/dev/null
+	done
+	stop gen
+	sent=$(jq .sent "$BATS_TEST_TMPDIR/gen.out")
+	equal "generation" "$(filter f list --json | jq .generation)" "$((CHANGES + 1))"
+	stop f
+	run judged "$file"
+	echo "# $CHANGES changes, $sent packets: $output" >&3
+	[[ $output == "misjudged 0 gaps 0 always "* ]] || fail "$output"
+	equal "those that always match" "${output##* }" "$(((sent + 3) / 4))"
+	equal "filters in the capture" "$(sort -u "$BATS_TEST_TMPDIR/filters" | wc -l)" 2
+}
+
+@test "mirror: filters change under load, and each packet is judged by one of them" {
+	changed_under_load
+}
+
+@test "tap: filters change under load, and each packet is judged by one of them" {
+	changed_under_load --mode tap
+}
+
+# send PORT...: ten packets to each.
+send() {
+	local port
+
+	for port in "$@"; do
+		in_ns a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --count 10 --rate 10000 \
+			--dst-port "$port" >/dev/null
+	done
+}
+
+# The generation that the programs have, as the kernel tells it.
+in_force() {
+	"$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --json |
+		jq '.instances[0].interfaces[0].filter_generation'
+}
+
+@test "filters are added, replaced and deleted by name; what any of them matches is captured" {
+	local file=$BATS_TEST_TMPDIR/named.pcapng
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	start_agent f b -i wb -Q in -w "$file" --named-filter 'nine: udp port 9' \
+		--named-filter 'ten priority=5: udp port 10'
+	send 9 10 11
+	wait_for 5 has_packets "$file" 20
+	filter f add eleven priority=9 'udp port 11' >/dev/null
+	filter f delete ten >/dev/null
+	send 9 10 11
+	wait_for 5 has_packets "$file" 40
+	filter f add nine 'udp port 10' >/dev/null
+	send 9 10 11
+	wait_for 5 has_packets "$file" 60
+	equal "generation in the kernel" "$(in_force)" 4
+	equal "filters" "$(filter f list --json | jq -c '[.filters[] | .name + ":" + .expression]')" \
+		'["eleven:udp port 11","nine:udp port 10"]'
+	stop f
+	equal "ports" "$(tshark -r "$file" -T fields -e udp.dstport 2>/dev/null | sort | uniq -c |
+		tr -s ' \n' ' ')" " 20 10 20 11 20 9 "
+	equal "what they were judged by" "$(capinfos "$file" 2>/dev/null |
+		sed -n 's/.*Filter string = //p')" "ten: udp port 10; nine: udp port 9
+eleven: udp port 11; nine: udp port 9
+eleven: udp port 11; nine: udp port 10"
+}
+
+@test "what cannot come into force changes nothing, and says why" {
+	local file=$BATS_TEST_TMPDIR/kept.pcapng
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	start_agent f b -i wb -Q in -w "$file" udp port 9
+	run -1 --separate-stderr filter f set 'udp prt 10'
+	[[ $stderr == *"cannot filter on wb: "*"syntax error"* ]] || fail "$stderr"
+	run -1 --separate-stderr filter f add two 'ip6 protochain 6'
+	[[ $stderr == *"filter loops"* ]] || fail "$stderr"
+	run -1 --separate-stderr filter f add 'a b' ip
+	[[ $stderr == *"'a b' is no name of a filter"* ]] || fail "$stderr"
+	run -1 --separate-stderr filter f add two keep=x ip
+	[[ $stderr == *"not 'keep=x'"* ]] || fail "$stderr"
+	run -1 --separate-stderr filter f delete two
+	[[ $stderr == *"there is no filter called two"* ]] || fail "$stderr"
+	run -2 filter f add two
+	run -2 filter f list two
+	equal "generation" "$(in_force)" 1
+	send 9 10
+	wait_for 5 has_packets "$file" 10
+	stop f
+	equal "captured" "$(packets "$file")" 10
+}
+
+@test "SIGHUP reads the filters again; a file with a mistake changes nothing" {
+	local file=$BATS_TEST_TMPDIR/reread.pcapng config=$BATS_TEST_TMPDIR/xcapd.yaml
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	echo 'filter: udp port 9' >"$config"
+	start_agent f b -i wb -Q in -w "$file" --config "$config"
+	printf '%s\n' 'filter: udp port 10' 'named_filter: ["dns priority=2: udp port 11"]' >"$config"
+	kill -HUP "${PIDS[f]}"
+	wait_for 5 logged f 'filters, generation 2'
+	send 9 10 11
+	wait_for 5 has_packets "$file" 20
+	echo 'filter: udp prt 10' >"$config"
+	kill -HUP "${PIDS[f]}"
+	wait_for 5 logged f 'SIGHUP: everything stays as it was'
+	send 9 10 11
+	wait_for 5 has_packets "$file" 40
+	equal "generation" "$(in_force)" 2
+	stop f
+	equal "captured" "$(packets "$file")" 40
+}
+
+@test "a daemon after kill -9 goes on with filters of its own, and the store tells them apart" {
+	new_ns agg
+	new_ns a
+	new_ns b
+	uplink_network agg b
+	pki f
+	veth_pair a wa b wb
+	start_aggregator agg -w "$BATS_TEST_TMPDIR/merged.pcapng"
+	start_agent f b -i wb -Q in udp port 9
+	send 9 10
+	filter f set 'udp port 10' >/dev/null
+	send 9 10
+	stop f KILL || true
+	send 10
+	start_agent f b -i wb -Q in udp port 11
+	equal "generation" "$(in_force)" 3
+	send 9 10 11
+	wait_for 10 has_packets "$BATS_TEST_TMPDIR/merged.pcapng" 40
+	stop f
+	stop aggregator
+	equal "filters" "$(capinfos "$BATS_TEST_TMPDIR/merged.pcapng" 2>/dev/null |
+		sed -n 's/.*Filter string = //p' | sort)" "udp port 10
+udp port 11
+udp port 9"
+}
