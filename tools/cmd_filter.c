@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* xcapctl filter: what a filter expression becomes, and what it lets through of a capture. */
-#include "tools/cmd.h"
+#include "tools/cmd_filter.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 
 #include "bpf/filter.h"
 #include "bpf/filter_load.h"
-#include "tools/cmd_filter.h"
+#include "tools/cmd.h"
 
 struct filter_options {
 	struct daemon_options daemon;
@@ -89,38 +89,6 @@ static int complain(int code, const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
-	return code;
-}
-
-static int explain_expression(const struct filter_options *o, const char *expression)
-{
-	int link_type = pcap_datalink_name_to_val(o->link_type), code = EXIT_FAILURE;
-	struct filter_program *filter = NULL;
-	char error[FILTER_ERROR_LEN];
-	struct filter_code made = {};
-	struct buf text = {};
-
-	if (link_type < 0)
-		return complain(EXIT_USAGE, "--linktype %s: no such link type", o->link_type);
-	if (filter_compile(&filter, expression, (uint16_t)link_type, error)) {
-		complain(code, "%s", error);
-		goto out;
-	}
-	buf_printf(&text, "classic BPF, by libpcap: %zu instructions\n",
-		   filter_classic_count(filter));
-	filter_print_classic(filter, &text);
-	if (filter_translate(&made, filter, (enum filter_hook)o->hook, error)) {
-		complain(code, "%s", error);
-		goto out;
-	}
-	buf_printf(&text, "\neBPF, for %s: %zu instructions\n", hooks[o->hook], made.count);
-	filter_print_code(&made, &text);
-	fwrite(text.data, 1, text.len, stdout);
-	code = 0;
-out:
-	buf_release(&text);
-	filter_code_release(&made);
-	filter_destroy(filter);
 	return code;
 }
 
@@ -286,6 +254,7 @@ static int run(const struct config *config, const struct filter_options *o)
 {
 	const struct config_list *words = config_arguments(config);
 	const char *command = words->count ? words->items[0] : "";
+	int link_type;
 
 	if (strcmp(command, "explain") == 0) {
 		if (words->count != 2)
@@ -293,7 +262,12 @@ static int run(const struct config *config, const struct filter_options *o)
 						    "nothing else");
 		if (o->write)
 			return complain(EXIT_USAGE, "--write means nothing to explain");
-		return explain_expression(o, words->items[1]);
+		link_type = pcap_datalink_name_to_val(o->link_type);
+		if (link_type < 0)
+			return complain(EXIT_USAGE, "--linktype %s: no such link type",
+					o->link_type);
+		return cmd_filter_explain(words->items[1], (uint16_t)link_type,
+					  (enum filter_hook)o->hook);
 	}
 	if (strcmp(command, "test") == 0) {
 		if (words->count != 3)

@@ -2,9 +2,12 @@
 /* What the files of xcapctl filter share. */
 #pragma once
 
+#include "bpf/filter.h"
 #include "tools/daemon.h"
 
 bool cmd_filter_is_change(const char *action);
 /* words[0] is the action; the exit code. */
 int cmd_filter_change(const struct daemon_options *daemon, const struct config_list *words,
 		      bool as_json);
+/* Both programs and the time they take, on stdout; the exit code. */
+int cmd_filter_explain(const char *expression, uint16_t link_type, enum filter_hook hook);
