@@ -15,8 +15,8 @@
 static int time_code(uint32_t *ret, const struct filter_code *made, enum filter_hook hook)
 {
 	static const uint8_t frame[64] = {
-		0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45, 0, 0, 50, 0, 1,
-		0x40, 0, 64, 6, 0, 0, 10, 1, 2, 3, 10, 1, 2, 4, 0xc0, 0, 0x01, 0xbb,
+		0x02, 0, 0,  0, 0, 1, 0x02, 0, 0, 0, 0,	 2, 0x08, 0x00, 0x45, 0, 0,    50,   0, 1,
+		0x40, 0, 64, 6, 0, 0, 10,   1, 2, 3, 10, 1, 2,	  4,	0xc0, 0, 0x01, 0xbb,
 	};
 	char error[FILTER_ERROR_LEN];
 	uint32_t best = UINT32_MAX, result, ns;
@@ -72,7 +72,8 @@ int cmd_filter_explain(const char *expression, uint16_t link_type, enum filter_h
 		fprintf(stderr, "xcapctl filter: %s\n", error);
 		goto out;
 	}
-	buf_printf(&text, "\neBPF, for %s: %zu instructions\n", hook == FILTER_TCX ? "tcx" : "xdp", made.count);
+	buf_printf(&text, "\neBPF, for %s: %zu instructions\n", hook == FILTER_TCX ? "tcx" : "xdp",
+		   made.count);
 	filter_print_code(&made, &text);
 	print_time(&text, &made, hook);
 	fwrite(text.data, 1, text.len, stdout);
