@@ -92,6 +92,7 @@ setup() {
 	[ "${lines[0]}" = "classic BPF, by libpcap: 18 instructions" ]
 	[ "${lines[1]}" = "(000) ldh      [12]" ]
 	[[ $output == *"eBPF, for tcx: "*"call skb_load_bytes"*"exit"* ]]
+	[[ $output == *"time per packet: "*" ns ("* ]]
 	run -0 "$CTL" filter explain --hook xdp -y RAW "tcp port 443"
 	[[ $output == *"eBPF, for xdp: "*"call xdp_load_bytes"* ]]
 	run -1 "$CTL" filter explain "tcp prt 443"
