@@ -269,6 +269,8 @@ json_t *agent_status(struct agent *agent)
 			 "lanes", lanes, "account", account, "alerts", alerts_json(agent));
 	if (json)
 		add_interfaces(json, agent);
+	if (json && agent->filters)
+		json_object_set_new(json, "filters", filters_json(agent->filters));
 	if (json && agent->writer) {
 		const struct writer_stats *writer = writer_stats(agent->writer);
 

@@ -106,6 +106,8 @@ in_force() {
 	send 9 10 11
 	wait_for 5 has_packets "$file" 60
 	equal "generation in the kernel" "$(in_force)" 4
+	equal "in the status" "$(status f '.filters | [.generation, .filters[].name] | join(" ")')" \
+		"4 eleven nine"
 	equal "filters" "$(filter f list --json | jq -c '[.filters[] | .name + ":" + .expression]')" \
 		'["eleven:udp port 11","nine:udp port 10"]'
 	stop f
