@@ -44,8 +44,9 @@ struct config_list {
 };
 
 struct config_option {
-	const char *name; /* long option; '-' becomes '_' in YAML keys and environment */
-	char letter;	  /* short option or 0 */
+	const char *name;  /* long option; '-' becomes '_' in YAML keys and environment */
+	const char *alias; /* another long name on the command line, or NULL */
+	char letter;	   /* short option or 0 */
 	enum config_type type;
 	size_t offset;
 	const char *metavar;

@@ -24,7 +24,7 @@ static void tables_release(struct getopt_tables *tables)
 static int tables_init(struct getopt_tables *ret, const struct config_program *program)
 {
 	struct getopt_tables tables = {
-		.longs = calloc(program->option_count + 3, sizeof(*tables.longs)),
+		.longs = calloc(2 * program->option_count + 3, sizeof(*tables.longs)),
 		.shorts = calloc(3 * program->option_count + 4, 1),
 	};
 	struct option *at = tables.longs;
@@ -46,6 +46,9 @@ static int tables_init(struct getopt_tables *ret, const struct config_program *p
 									  : required_argument;
 
 		*at++ = (struct option){ option->name, has_value, NULL, CODE_OPTION + (int)i };
+		if (option->alias)
+			*at++ = (struct option){ option->alias, has_value, NULL,
+						 CODE_OPTION + (int)i };
 		if (!option->letter)
 			continue;
 		*letter++ = option->letter;

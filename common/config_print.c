@@ -84,7 +84,8 @@ static void print_option(FILE *out, const struct config_option *option)
 		at += (size_t)fprintf(out, "[=%s]", option->metavar);
 	else if (config_takes_value(option))
 		at += (size_t)fprintf(out, " %s", option->metavar);
-	snprintf(text, sizeof(text), "%s", option->help);
+	snprintf(text, sizeof(text), "%s%s%s", option->help, option->alias ? "; also --" : "",
+		 option->alias ?: "");
 	append_facts(text, sizeof(text), option);
 	print_wrapped(out, at, text);
 }

@@ -27,6 +27,7 @@ static const char *const timeouts[] = { "5ms", NULL, "500ms" };
 static const struct config_option options[] = {
 	{ .group = "First",
 	  .name = "interface",
+	  .alias = "device",
 	  .letter = 'i',
 	  .type = CONFIG_LIST,
 	  AT(interfaces),

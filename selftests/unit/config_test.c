@@ -107,6 +107,20 @@ static void command_line(void **state)
 	config_destroy(config);
 }
 
+static void another_name(void **state)
+{
+	struct config *config;
+	struct values v;
+
+	(void)state;
+	assert_int_equal(RUN(&config, &v, "--device", "a", "--interface=b", "--dev=c"), CONFIG_RUN);
+	CHECK_EQ(v.interfaces.count, 3);
+	CHECK_STR(v.interfaces.items[0], "a");
+	CHECK_STR(v.interfaces.items[2], "c");
+	CHECK_STR(config_origin(config, "interface"), "command line");
+	config_destroy(config);
+}
+
 static void positional_arguments(void **state)
 {
 	struct config_program takes_files = program;
@@ -476,7 +490,7 @@ static void help_and_version(void **state)
 	CHECK_STR(out, "prog " XCAP_VERSION "\n");
 	CHECK_EQ(RUN(&config, &v, "--help"), CONFIG_EXIT_OK);
 	CHECK(strstr(out, "Usage: prog [OPTION...] [FILE...]\nDo things.\n\nFirst:\n") == out);
-	CHECK(strstr(out, "  -i, --interface IF          where\n") != NULL);
+	CHECK(strstr(out, "  -i, --interface IF          where; also --device\n") != NULL);
 	CHECK(strstr(out, "  -v, --verbose               more\n") != NULL);
 	CHECK(strstr(out, "      --stats[=SEC]           how often\n") != NULL);
 	CHECK(strstr(out, "which (mirror, tap or pcap; default tap)\n") != NULL);
@@ -517,17 +531,12 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(command_line),
-		TEST(positional_arguments),
-		TEST(command_line_refused),
-		TEST(each_layer_wins),
-		TEST(a_preset_gives_way_to_what_is_given),
-		TEST(environment_refused),
-		TEST(files_refused),
-		TEST(check_config),
-		TEST(printed_config_reads_back),
-		TEST(printed_config),
-		TEST(help_and_version),
+		TEST(command_line),	    TEST(another_name),
+		TEST(positional_arguments), TEST(command_line_refused),
+		TEST(each_layer_wins),	    TEST(a_preset_gives_way_to_what_is_given),
+		TEST(environment_refused),  TEST(files_refused),
+		TEST(check_config),	    TEST(printed_config_reads_back),
+		TEST(printed_config),	    TEST(help_and_version),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, make_dir, remove_dir);
