@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/frame_builder_internal.h"
+#include "common/clocks.h"
 
 /* A change of the UTC offset beyond what slewing makes (500 ppm, adjtimex(2)) is a step. */
 #define STEP_NS NS_PER_MS
@@ -47,25 +48,6 @@ void frame_builder_destroy(struct frame_builder *builder)
 	free(builder->positions);
 	free(builder->known);
 	free(builder);
-}
-
-/* CLOCK_REALTIME - CLOCK_MONOTONIC, from the closest of a few readings. */
-static int64_t sample_offset(uint64_t *at)
-{
-	uint64_t before, real, after, best = UINT64_MAX;
-	int64_t offset = 0;
-
-	for (int i = 0; i < 3; i++) {
-		before = clock_ns(CLOCK_MONOTONIC);
-		real = clock_ns(CLOCK_REALTIME);
-		after = clock_ns(CLOCK_MONOTONIC);
-		if (after - before < best) {
-			best = after - before;
-			offset = (int64_t)(real - before - best / 2);
-			*at = after;
-		}
-	}
-	return offset;
 }
 
 static void collect_positions(struct frame_builder *builder)
@@ -139,11 +121,14 @@ static void update_offset(struct frame_builder *builder)
 {
 	int64_t before = builder->offset_ns, change, slew;
 	uint64_t sampled_before = builder->sampled_ns;
+	struct clocks_reading utc;
 
 	if (builder->is_replay ||
 	    (sampled_before && clock_ns(CLOCK_MONOTONIC) - sampled_before < SAMPLE_NS))
 		return;
-	builder->offset_ns = sample_offset(&builder->sampled_ns);
+	utc = clocks_compare(CLOCK_REALTIME);
+	builder->sampled_ns = utc.monotonic_ns;
+	builder->offset_ns = (int64_t)(utc.ns - utc.monotonic_ns);
 	if (!sampled_before)
 		return;
 	change = llabs(builder->offset_ns - before);
