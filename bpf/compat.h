@@ -40,6 +40,7 @@ static inline bool compat_kernel_at_least(unsigned int major, unsigned int minor
 #define COMPAT_NETDEV_XDP_ACT_REDIRECT 2
 #define COMPAT_NETDEV_XDP_ACT_XSK_ZEROCOPY 8
 #define COMPAT_NETDEV_XDP_ACT_RX_SG 32
+#define COMPAT_NETDEV_XDP_RX_METADATA_TIMESTAMP 1
 #define COMPAT_NETDEV_XDP_RX_METADATA_VLAN_TAG 4
 
 #define COMPAT_BPF_FS_MAGIC 0xcafe4a11

@@ -5,9 +5,9 @@
  *
  * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, filters, gone (what
  * interfaces detached since had counted); and for each interface
- * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,ingress,egress} (mirror: two links) or
- * {info,count,xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings and
- * dataplane_attach() updates the programs through the links it finds, over the same maps;
+ * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,clock,ingress,egress} (mirror: two links) or
+ * {info,count,clock,xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings
+ * and dataplane_attach() updates the programs through the links it finds, over the same maps;
  * dataplane_prune() then removes what nobody asked for any more.
  */
 #pragma once
@@ -42,6 +42,7 @@ struct dataplane_interface_config {
 	const struct filter_set *filters; /* during the call; no rules: everything */
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
+	bool stamps;  /* ask the driver for the network card's time: dataplane_set_clock() */
 	bool promiscuous;
 	/* Before its first packet: what dataplane_counts_id() will be. NULL: nobody asks. */
 	void (*counts_ready)(void *context, uint32_t counts_id);
@@ -69,7 +70,7 @@ int dataplane_self_add(struct dataplane *dataplane, const uint8_t address[16],
 		       uint16_t port) must_check;
 
 /* Mirror: attached when it returns. Tap: programs loaded, XSKs may be created and registered in
- * the xsk map; dataplane_enable() attaches. */
+ * the xsk map; dataplane_enable() attaches. -EDOM: the card's time stamps cannot be switched on. */
 int dataplane_attach(struct dataplane_interface **ret, struct dataplane *dataplane,
 		     const struct dataplane_interface_config *config,
 		     char error[DATAPLANE_ERROR_LEN]) must_check;
@@ -89,6 +90,12 @@ int dataplane_apply_filters(struct dataplane_interface *interface,
 void dataplane_note_filters(struct dataplane *dataplane, const struct filter_set *filters);
 /* What was noted last; generation 0: nothing. */
 void dataplane_noted_filters(const struct dataplane *dataplane, struct xcap_filters *ret);
+/*
+ * The network card's stamps become times of packets by this line, until it says so itself; before
+ * the first and after that the kernel's are taken, and XCAP_NO_STAMP counts them.
+ */
+int dataplane_set_clock(struct dataplane_interface *interface,
+			const struct xcap_line *line) must_check;
 /* Remove what an earlier daemon had attached and this one has not: after the last attach. */
 void dataplane_prune(struct dataplane *dataplane);
 /* Detach, unpin and free this interface; its last counters are in counts (may be NULL), and in

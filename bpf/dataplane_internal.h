@@ -39,8 +39,9 @@ struct dataplane_interface {
 	int next_fds[INSTANCE_LINKS]; /* programs prepared for each link, not in force; or -1 */
 	bool adopted;		      /* its pins are there, its links live */
 	int link_fds[INSTANCE_LINKS];
-	int info_fd, count_fd;
-	int xsks_fd, handed_fd; /* tap */
+	int info_fd, count_fd, clock_fd;
+	struct xcap_clock clock; /* as it is in the map */
+	int xsks_fd, handed_fd;	 /* tap */
 	int promiscuous_fd;
 	struct xcap_tap *tap; /* from load to enable */
 	struct attach_foreign foreign;
@@ -85,6 +86,9 @@ int interface_keep_program(const struct bpf_program *program, int *fd) must_chec
 /* After interface_keep_map() for the counters, before anything is attached. */
 void interface_counts_ready(const struct dataplane_interface *interface);
 int interface_pin(const struct dataplane_interface *interface, int fd, const char *name) must_check;
+/* The network card's time stamps on, or back to what they were before us. */
+int interface_stamps_on(struct dataplane_interface *interface, char *error) must_check;
+void interface_stamps_back(struct dataplane_interface *interface);
 int interface_write_info(struct dataplane_interface *interface) must_check;
 
 /* Of interface_filters.c: what is to be loaded, until interface_forget_code(). */

@@ -12,6 +12,7 @@
 
 #include "bpf/attach.h"
 #include "bpf/dataplane.h"
+#include "bpf/hwstamp.h"
 #include "bpf/pins.h"
 #include "bpf/vlan.h"
 
@@ -182,8 +183,10 @@ void instance_remove_interface(const char *dir)
 		attach_detach_link(fd);
 		close(fd);
 	}
-	if (instance_read_info(dir, &info))
+	if (instance_read_info(dir, &info)) {
 		vlan_offload_restore(info.ifindex, info.netns, info.offloads_off);
+		hwstamp_restore(info.ifindex, info.netns, info.stamps_off);
+	}
 	pins_remove_dir(dir);
 }
 

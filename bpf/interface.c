@@ -34,6 +34,7 @@ void interface_free(struct dataplane_interface *interface)
 	}
 	close_fd(&interface->info_fd);
 	close_fd(&interface->count_fd);
+	close_fd(&interface->clock_fd);
 	close_fd(&interface->xsks_fd);
 	close_fd(&interface->handed_fd);
 	close_fd(&interface->promiscuous_fd);
@@ -124,6 +125,7 @@ static int prepare_pins(struct dataplane_interface *interface)
 			interface->link_fds[i] = fd;
 		}
 		interface->info.offloads_off = info.offloads_off;
+		interface->info.stamps_off = info.stamps_off;
 		interface->info.started_ns = info.started_ns;
 		interface->info.nic = info.nic;
 		interface->info.flags = info.flags & XCAP_INFO_GENERIC;
@@ -158,7 +160,7 @@ static struct dataplane_interface *create_interface(struct dataplane *dataplane,
 	for (unsigned int i = 0; i < INSTANCE_LINKS; i++)
 		interface->link_fds[i] = interface->next_fds[i] = -1;
 	interface->info_fd = interface->count_fd = interface->xsks_fd = interface->handed_fd = -1;
-	interface->promiscuous_fd = interface->foreign_fd = -1;
+	interface->promiscuous_fd = interface->foreign_fd = interface->clock_fd = -1;
 	interface->next = dataplane->interfaces;
 	dataplane->interfaces = interface;
 	return interface;
@@ -226,6 +228,8 @@ int dataplane_attach(struct dataplane_interface **ret, struct dataplane *datapla
 		goto fail;
 	}
 	err = interface->ops->load(interface, error);
+	if (!err)
+		err = interface_stamps_on(interface, error);
 	interface_forget_code(interface);
 	interface->info.generation = interface->generation;
 	if (!err && config->promiscuous)
@@ -300,6 +304,7 @@ void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *
 	vlan_offload_restore(interface->info.ifindex, interface->info.netns,
 			     interface->info.offloads_off);
 	interface->info.offloads_off = 0;
+	interface_stamps_back(interface);
 	if (interface->foreign_fd >= 0) {
 		attach_restore_foreign(&interface->foreign, interface->info.ifindex,
 				       interface->foreign_fd);

@@ -13,6 +13,7 @@
 #include "bpf/judge.bpf.h"
 #include "bpf/self.bpf.h"
 #include "bpf/skb.bpf.h"
+#include "bpf/stamp.bpf.h"
 #include "bpf/xcap_abi.h"
 
 const volatile struct xcap_config xcap_config = {
@@ -51,8 +52,12 @@ static __always_inline int mirror(struct __sk_buff *skb, enum xcap_direction dir
 		judge_skb(skb, &wire, &judgement);
 		fate = judgement.fate;
 	}
-	if (fate == XCAP_HANDED)
+	if (fate == XCAP_HANDED) {
+		/* What leaves may carry a stamp that says when it is to leave. */
+		if (xcap_config.asks & XCAP_ASK_STAMP && direction == XCAP_IN)
+			time_ns = stamp(skb->hwtstamp, time_ns, &wire.count);
 		fate = deliver(skb, &wire, judgement.snaplen, time_ns, direction, &xcap_config);
+	}
 	count(fate, &wire.count);
 	return TCX_NEXT;
 }

@@ -24,6 +24,7 @@ static void configure(const struct dataplane_interface *interface, struct xcap_m
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
 	config->has_filter = interface->filter.count > 0;
 	config->generation = interface->generation;
+	config->asks = interface->config.stamps ? XCAP_ASK_STAMP : 0;
 }
 
 static int load_maps(const struct dataplane_interface *interface, struct xcap_mirror *skel)
@@ -42,6 +43,9 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_mi
 					  interface->info_fd);
 	if (!err)
 		err = bpf_map__reuse_fd(skel->maps.xcap_filters, interface->dataplane->filters_fd);
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_clock, "clock",
+					  interface->clock_fd);
 	return err;
 }
 
@@ -53,6 +57,9 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_mirror *
 	if (!err)
 		err = interface_keep_map(interface, skel->maps.xcap_info, "info",
 					 &interface->info_fd);
+	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_clock, "clock",
+					 &interface->clock_fd);
 	return err;
 }
 

@@ -84,9 +84,11 @@ static void configure(struct dataplane_interface *interface, struct xcap_tap *sk
 	config->has_filter = interface->filter.count > 0;
 	config->generation = interface->generation;
 	config->pass_no_socket = 1;
+	config->asks = (interface->xdp.vlan_tag && !config->is_raw ? XCAP_ASK_TAG : 0) |
+		       (interface->config.stamps ? XCAP_ASK_STAMP : 0);
 }
 
-/* The program that asks the driver for the tag is bound to the device. */
+/* The program that asks the driver is bound to the device. */
 static void bind_to_device(const struct dataplane_interface *interface, struct bpf_program *program)
 {
 	bpf_program__set_ifindex(program, interface->config.ifindex);
@@ -105,6 +107,9 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_ta
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_info, "info",
 					  interface->info_fd);
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_clock, "clock",
+					  interface->clock_fd);
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_xsks, "xsks",
 					  interface->xsks_fd);
@@ -125,6 +130,9 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_tap *ske
 		err = interface_keep_map(interface, skel->maps.xcap_info, "info",
 					 &interface->info_fd);
 	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_clock, "clock",
+					 &interface->clock_fd);
+	if (!err)
 		err = interface_keep_map(interface, skel->maps.xcap_xsks, "xsks",
 					 &interface->xsks_fd);
 	if (!err)
@@ -140,24 +148,29 @@ static bool expects_generic(const struct dataplane_interface *interface)
 	return interface->config.generic || (interface->xdp.known && !interface->xdp.native);
 }
 
-/* The program that is attached asks the driver for the tag. */
-static bool asks_tag(const struct dataplane_interface *interface)
+static bool asks_driver(const struct dataplane_interface *interface)
 {
-	return interface->link_type != LINKTYPE_RAW && interface->xdp.vlan_tag &&
-	       !(interface->info.flags & XCAP_INFO_GENERIC);
+	return (interface->link_type != LINKTYPE_RAW && interface->xdp.vlan_tag) ||
+	       interface->config.stamps;
+}
+
+/* The program that is attached asks the driver. */
+static bool is_bound(const struct dataplane_interface *interface)
+{
+	return asks_driver(interface) && !(interface->info.flags & XCAP_INFO_GENERIC);
 }
 
 static int load_programs(struct dataplane_interface *interface, struct xcap_tap *skel, char *error)
 {
 	/* Before it is attached, either may be the one: generic mode cannot ask. */
 	bool attached = interface->link_fds[0] >= 0;
-	bool tag = attached ? asks_tag(interface)
-			    : interface->xdp.vlan_tag && !expects_generic(interface);
+	bool bound = attached ? is_bound(interface)
+			      : asks_driver(interface) && !expects_generic(interface);
 	int err;
 
-	bpf_program__set_autoload(skel->progs.xcap_tap_tag, tag);
-	bpf_program__set_autoload(skel->progs.xcap_tap, !attached || !tag);
-	if (tag)
+	bpf_program__set_autoload(skel->progs.xcap_tap_tag, bound);
+	bpf_program__set_autoload(skel->progs.xcap_tap, !attached || !bound);
+	if (bound)
 		bind_to_device(interface, skel->progs.xcap_tap_tag);
 	configure(interface, skel);
 	err = load_maps(interface, skel);
@@ -195,7 +208,7 @@ static int reload(struct dataplane_interface *interface, char *error)
 		return explain(error, -errno, "cannot open the tap program");
 	err = load_programs(interface, skel, error);
 	if (!err)
-		err = interface_keep_program(asks_tag(interface) ? skel->progs.xcap_tap_tag
+		err = interface_keep_program(is_bound(interface) ? skel->progs.xcap_tap_tag
 								 : skel->progs.xcap_tap,
 					     &interface->next_fds[0]);
 	xcap_tap__destroy(skel);
@@ -209,13 +222,10 @@ static int prepare_program(struct dataplane_interface *interface, bool generic, 
 	struct xcap_tap *skel = interface->tap;
 	int err;
 
-	*program_fd = bpf_program__fd(skel->progs.xcap_tap);
-	if (interface->link_type == LINKTYPE_RAW)
+	*program_fd = bpf_program__fd(!generic && asks_driver(interface) ? skel->progs.xcap_tap_tag
+									 : skel->progs.xcap_tap);
+	if (interface->link_type == LINKTYPE_RAW || (!generic && interface->xdp.vlan_tag))
 		return 0;
-	if (!generic && interface->xdp.vlan_tag) {
-		*program_fd = bpf_program__fd(skel->progs.xcap_tap_tag);
-		return 0;
-	}
 	err = vlan_offload_off(&interface->device, &interface->info.offloads_off, error);
 	if (err && interface->config.force) {
 		log_warning(0, "%s", error);

@@ -202,6 +202,8 @@ static int take_xdp(const struct nlmsghdr *message, void *context)
 			   COMPAT_NETDEV_A_DEV_XDP_RX_METADATA_FEATURES) {
 			xdp->vlan_tag =
 				netlink_uint(attribute) & COMPAT_NETDEV_XDP_RX_METADATA_VLAN_TAG;
+			xdp->stamp =
+				netlink_uint(attribute) & COMPAT_NETDEV_XDP_RX_METADATA_TIMESTAMP;
 		}
 	}
 	return 0;

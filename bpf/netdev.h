@@ -31,7 +31,8 @@ struct netdev_xdp {
 	bool known;
 	bool native; /* XDP_PASS and XDP_REDIRECT in the driver */
 	bool zero_copy, multi_buffer;
-	bool vlan_tag; /* a program may ask for the tag beside the frame */
+	/* What a program may ask for: the tag beside the frame, the network card's time. */
+	bool vlan_tag, stamp;
 };
 
 /* From a message of rtnetlink; -EBADMSG: of another kind, or cut. */
@@ -40,6 +41,12 @@ int netdev_parse_link(struct netdev *ret, const struct nlmsghdr *message) must_c
 int netdev_query(struct netdev *ret, unsigned int ifindex) must_check;
 /* Its driver, as ethtool tells it; "" if it does not. */
 void netdev_driver(char ret[32], const struct netdev *device);
+/*
+ * Its time stamps, as ethtool tells them: kinds are SOF_TIMESTAMPING_* bits, filters have a bit for
+ * each HWTSTAMP_FILTER_*, phc is N of /dev/ptpN or -1.
+ */
+int netdev_stamps(const struct netdev *device, uint32_t *kinds, uint32_t *filters,
+		  int *phc) must_check;
 /* Mbit/s; 0: unknown. */
 uint32_t netdev_speed(const struct netdev *device);
 

@@ -41,6 +41,19 @@ void netdev_driver(char ret[32], const struct netdev *device)
 	ret[sizeof(info.driver) - 1] = '\0';
 }
 
+int netdev_stamps(const struct netdev *device, uint32_t *kinds, uint32_t *filters, int *phc)
+{
+	struct ethtool_ts_info info = { .cmd = ETHTOOL_GET_TS_INFO };
+	int err = ask_ethtool(device, &info);
+
+	if (err)
+		return err;
+	*kinds = info.so_timestamping;
+	*filters = info.rx_filters;
+	*phc = info.phc_index;
+	return 0;
+}
+
 uint32_t netdev_speed(const struct netdev *device)
 {
 	union {

@@ -15,6 +15,7 @@
 #include "bpf/judge.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/self.bpf.h"
+#include "bpf/stamp.bpf.h"
 #include "bpf/xcap_abi.h"
 
 #define TAP_MACS_LEN 12
@@ -40,7 +41,11 @@ struct {
 	__type(value, __u64);
 } xcap_handed SEC(".maps");
 
-/* Linux 6.8; in a program bound to its device. Fails if there is no tag beside the frame. */
+/*
+ * In a program bound to its device. Linux 6.3: fails if there is no stamp. Linux 6.8: fails if
+ * there is no tag beside the frame.
+ */
+extern int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, __u64 *timestamp) __ksym __weak;
 extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto,
 					__u16 *vlan_tci) __ksym __weak;
 
@@ -110,7 +115,8 @@ static __always_inline void tap_count_queue(__u32 queue)
 		(*handed)++;
 }
 
-static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
+/* nic_ns: the network card's stamp; 0: there is none. */
+static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag, __u64 nic_ns)
 {
 	__u64 time_ns = bpf_ktime_get_ns();
 	__u32 queue = ctx->rx_queue_index;
@@ -139,6 +145,8 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
 		count(XCAP_NO_SOCKET, &packet);
 		return xcap_config.pass_no_socket ? XDP_PASS : XDP_DROP;
 	}
+	if (xcap_config.asks & XCAP_ASK_STAMP)
+		time_ns = stamp(nic_ns, time_ns, &packet);
 	if ((tag.protocol && !tap_put_tag(ctx, tag)) ||
 	    !tap_put_meta(ctx, time_ns, (__u32)packet.bytes, judgement.snaplen)) {
 		count(XCAP_NO_MEMORY, &packet);
@@ -153,21 +161,25 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag)
 SEC("xdp.frags")
 int xcap_tap(struct xdp_md *ctx)
 {
-	return tap(ctx, (struct tap_tag){});
+	return tap(ctx, (struct tap_tag){}, 0);
 }
 
-/* The same where the driver tells which tag it has taken out. */
+/* The same where the driver is asked: which tag it has taken out, what time it was. */
 SEC("xdp.frags")
 int xcap_tap_tag(struct xdp_md *ctx)
 {
 	struct tap_tag tag = {};
+	__u64 nic_ns = 0;
 	__u16 control;
 
-	if (bpf_xdp_metadata_rx_vlan_tag(ctx, &tag.protocol, &control) == 0)
+	if (xcap_config.asks & XCAP_ASK_TAG &&
+	    bpf_xdp_metadata_rx_vlan_tag(ctx, &tag.protocol, &control) == 0)
 		tag.control = bpf_htons(control);
 	else
 		tag.protocol = 0;
-	return tap(ctx, tag);
+	if (xcap_config.asks & XCAP_ASK_STAMP && bpf_xdp_metadata_rx_timestamp(ctx, &nic_ns))
+		nic_ns = 0;
+	return tap(ctx, tag, nic_ns);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

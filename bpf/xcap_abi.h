@@ -24,6 +24,8 @@
  *   no_memory   its bytes are not to be had: no ring for this CPU, memory of a device, or an XDP
  *               driver without room for metadata
  *   no_socket   tap: no AF_XDP socket on its queue; it passed on or was dropped
+ * Beside the equation, as such a packet went on to another of them:
+ *   no_stamp    the network card's time was asked for, and the kernel's had to do
  */
 #define XCAP_COUNTERS(X)                      \
 	X(SEEN, "seen")                       \
@@ -34,7 +36,8 @@
 	X(RING_FULL, "ring_full")             \
 	X(TOO_LONG, "too_long")               \
 	X(NO_MEMORY, "no_memory")             \
-	X(NO_SOCKET, "no_socket")
+	X(NO_SOCKET, "no_socket")             \
+	X(NO_STAMP, "no_stamp")
 
 enum xcap_counter {
 #define X(id, name) XCAP_##id,
@@ -66,6 +69,33 @@ struct xcap_config {
 	__u32 pass_no_socket; /* tap: what finds no socket passes on (else it is dropped) */
 	__u32 has_filter;     /* xcap_filter() is asked */
 	__u32 generation;     /* of the filters: goes with every packet */
+	__u32 asks;	      /* enum xcap_asks bits */
+};
+
+/* What the driver is asked for of each packet that arrives. */
+enum xcap_asks {
+	XCAP_ASK_TAG = 1,   /* tap: the tag that it has taken out */
+	XCAP_ASK_STAMP = 2, /* the network card's time: see xcap_clock */
+};
+
+/* How a network card's clock goes with CLOCK_MONOTONIC, from two readings of both. */
+struct xcap_line {
+	__u64 nic_ns;	/* the card's time at ... */
+	__u64 host_ns;	/* ... this time of CLOCK_MONOTONIC */
+	__s64 rate;	/* ns that CLOCK_MONOTONIC gains in 2^XCAP_RATE_SHIFT ns of the card's */
+	__u64 until_ns; /* CLOCK_MONOTONIC: not to be believed any more; 0: never was */
+};
+#define XCAP_RATE_SHIFT 32
+#define XCAP_RATE_MAX (1ll << 23)    /* 2000 ppm: more is no drift */
+#define XCAP_LINE_NS (1ll << 33)     /* a line's reach, so that 64 bits do */
+#define XCAP_STAMP_AGE_NS 10000000ll /* from the card to the program, at most */
+#define XCAP_STAMP_AHEAD_NS 1000000ll
+
+/* Value of the array map xcap_clock, one entry. The line that is not current may be written. */
+struct xcap_clock {
+	__u32 current; /* line in force: 0 or 1 */
+	__u32 pad;
+	struct xcap_line lines[2];
 };
 
 #define XCAP_FRAME_START_MAX 4095
@@ -96,7 +126,7 @@ struct xcap_filters {
 
 /* Record in a ring buffer; captured_len bytes of the frame follow. */
 struct xcap_record {
-	__u64 time_ns; /* CLOCK_MONOTONIC on arrival */
+	__u64 time_ns; /* CLOCK_MONOTONIC on arrival, by the kernel or the network card */
 	__u32 ifindex;
 	__u32 captured_len;
 	__u32 original_len; /* tags in band, FCS not included */
@@ -110,7 +140,7 @@ struct xcap_record {
 
 /* In front of an XDP frame's data (XDP metadata), for AF_XDP. */
 struct xcap_meta {
-	__u64 time_ns;
+	__u64 time_ns;	    /* as in xcap_record */
 	__u32 captured_len; /* up to snaplen, at most the frame's length */
 	__u32 original_len;
 	__u16 generation; /* as in struct xcap_record */
@@ -153,7 +183,10 @@ struct xcap_info {
 	__u32 offloads_off; /* enum xcap_offload bits: switched off by us, to be restored */
 	__u32 link_ids[2];  /* mirror: ingress, egress; tap: the XDP link */
 	__u32 generation;   /* of the filters in force */
-	__u64 netns;	    /* inode of the network namespace */
+	__u32 stamps_off;   /* time stamps of the NIC switched on by us: its RX filter before, plus
+			       one, to be restored; 0: as they were */
+	__u32 pad;
+	__u64 netns; /* inode of the network namespace */
 	char ifname[16];
 	__u64 started_ns;    /* UTC: since then the counters count */
 	struct xcap_nic nic; /* as they were then */
@@ -168,11 +201,13 @@ enum xcap_offload {
 };
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
-_Static_assert(sizeof(struct xcap_config) == 32, "xcap_config");
+_Static_assert(sizeof(struct xcap_config) == 36, "xcap_config");
+_Static_assert(sizeof(struct xcap_line) == 32, "xcap_line");
+_Static_assert(sizeof(struct xcap_clock) == 72, "xcap_clock");
 _Static_assert(sizeof(struct xcap_policy) == 16, "xcap_policy");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
 _Static_assert(sizeof(struct xcap_meta) == 24, "xcap_meta");
 _Static_assert(sizeof(struct xcap_frame) == 16, "xcap_frame");
 _Static_assert(sizeof(struct xcap_endpoint) == 20, "xcap_endpoint");
 _Static_assert(sizeof(struct xcap_self) == 8 + 20 * XCAP_SELF_MAX, "xcap_self");
-_Static_assert(sizeof(struct xcap_info) == 96, "xcap_info");
+_Static_assert(sizeof(struct xcap_info) == 104, "xcap_info");

@@ -684,6 +684,125 @@ static void one_record_is_held_back_while_packets_come(void **state)
 	mirror_unload(&mirror);
 }
 
+/* A card's clock that began with 0 a while ago, and how it goes with this host's. */
+#define CARD_NS (5000 * NS_PER_SEC)
+
+static void set_clock(const struct mirror *mirror, uint64_t now, int64_t rate, uint64_t until_ns,
+		      uint32_t current)
+{
+	struct xcap_clock clock = { .current = current };
+	__u32 key = 0;
+
+	clock.lines[current] = (struct xcap_line){
+		.nic_ns = CARD_NS,
+		.host_ns = now,
+		.rate = rate,
+		.until_ns = until_ns,
+	};
+	assert_int_equal(
+		bpf_map_update_elem(bpf_map__fd(mirror->skel->maps.xcap_clock), &key, &clock, 0),
+		0);
+}
+
+static void stamps_of_the_card_are_told_as_the_hosts(void **state)
+{
+	const int64_t ms = (int64_t)NS_PER_MS, second = (int64_t)NS_PER_SEC;
+	const struct {
+		const char *name;
+		int64_t read_ns;  /* when the clocks were read, from now */
+		int64_t stamp_ns; /* the card's, since then */
+		int64_t rate_ppm;
+		uint32_t current;
+		int64_t time_ns; /* expected, since then; 0: the kernel's */
+	} cases[] = {
+		{ "now", -second, second, 0, 0, second },
+		{ "a little ago", -second, second - ms, 0, 0, second - ms },
+		{ "a little ahead, as readings err", -second, second + ms / 2, 0, 0,
+		  second + ms / 2 },
+		{ "before the clocks were read", -ms, -3 * ms, 0, 0, -3 * ms },
+		{ "the other line", -second, second - 7, 0, 1, second - 7 },
+		{ "a card that is slow", -second, second - 200000, 200, 0, second - 41 },
+		{ "a card that is fast", -second, second + 200000, -200, 0, second - 40 },
+		{ "so long ago that it is another's", -second, second - 11 * ms, 0, 0, 0 },
+		{ "so far ahead that it is another's", -second, second + 500 * ms, 0, 0, 0 },
+		{ "wrapped at 32 bits", -second, second - (1ll << 32), 0, 0, 0 },
+		{ "beyond every line", -second, INT64_MAX / 2, 0, 0, 0 },
+		{ "a pointer, as some drivers leave", -second, INT64_MIN + 4096, 0, 0, 0 },
+		{ "there is none", -second, -(int64_t)CARD_NS, 0, 0, 0 },
+		{ "nobody has read the clocks for long", -6 * second, 6 * second, 0, 0, 0 },
+	};
+	struct xcap_config config = defaults;
+
+	(void)state;
+	config.asks = XCAP_ASK_STAMP;
+	packet_ethernet(&packet);
+	packet_ipv4(&packet, PACKET_UDP, 0, 0);
+	packet_fill(&packet, 60);
+	FOR_EACH_CASE (c, cases) {
+		struct xcap_count after[XCAP_COUNTER_COUNT];
+		struct __sk_buff context = {};
+		struct source_packet taken;
+		struct mirror mirror;
+		uint64_t now, read;
+
+		mirror_load(&mirror, &config);
+		now = clock_ns(CLOCK_MONOTONIC);
+		read = now + (uint64_t)c->read_ns;
+		set_clock(&mirror, read, c->rate_ppm * (1ll << XCAP_RATE_SHIFT) / 1000000,
+			  read + 5 * NS_PER_SEC, c->current);
+		context.hwtstamp = CARD_NS + (uint64_t)c->stamp_ns;
+		run_with(mirror.skel->progs.xcap_ingress, &context);
+		CHECK(take(&mirror, &taken));
+		counts(&mirror, after);
+		CHECK_EQ(after[XCAP_NO_STAMP].frames, !c->time_ns);
+		CHECK_EQ(after[XCAP_HANDED].frames, 1);
+		if (c->time_ns)
+			CHECK_EQ((int64_t)(taken.time_ns - read), c->time_ns);
+		else
+			CHECK(taken.time_ns >= now && taken.time_ns <= clock_ns(CLOCK_MONOTONIC));
+		mirror_unload(&mirror);
+	}
+}
+
+static void stamps_count_only_where_they_are_asked_for(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t asks;
+		bool out, has_clock;
+		uint64_t no_stamp;
+	} cases[] = {
+		{ "not asked for", 0, false, true, 0 },
+		{ "leaving: when it is to leave", XCAP_ASK_STAMP, true, true, 0 },
+		{ "the clocks were never read", XCAP_ASK_STAMP, false, false, 1 },
+	};
+
+	(void)state;
+	packet_ethernet(&packet);
+	packet_ipv4(&packet, PACKET_UDP, 0, 0);
+	packet_fill(&packet, 60);
+	FOR_EACH_CASE (c, cases) {
+		uint64_t now = clock_ns(CLOCK_MONOTONIC);
+		struct xcap_count after[XCAP_COUNTER_COUNT];
+		struct xcap_config config = defaults;
+		struct __sk_buff context = { .hwtstamp = CARD_NS - NS_PER_MS };
+		struct source_packet taken;
+		struct mirror mirror;
+
+		config.asks = c->asks;
+		mirror_load(&mirror, &config);
+		if (c->has_clock)
+			set_clock(&mirror, now, 0, now + NS_PER_SEC, 0);
+		run_with(c->out ? mirror.skel->progs.xcap_egress : mirror.skel->progs.xcap_ingress,
+			 &context);
+		CHECK(take(&mirror, &taken));
+		CHECK(taken.time_ns >= now);
+		counts(&mirror, after);
+		CHECK_EQ(after[XCAP_NO_STAMP].frames, c->no_stamp);
+		mirror_unload(&mirror);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -699,6 +818,8 @@ int main(void)
 		TEST(the_ring_wraps_without_a_seam),
 		TEST(a_second_reader_goes_on_where_it_is_told),
 		TEST(one_record_is_held_back_while_packets_come),
+		TEST(stamps_of_the_card_are_told_as_the_hosts),
+		TEST(stamps_count_only_where_they_are_asked_for),
 	};
 
 	if (geteuid()) {

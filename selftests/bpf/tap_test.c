@@ -274,6 +274,30 @@ static void own_upload_passes_on(void **state)
 	}
 }
 
+/* In generic mode, and in a test run, there is no driver to ask. */
+static void without_a_driver_the_kernels_time_is_taken(void **state)
+{
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+	static struct result result;
+	struct xcap_config config = defaults;
+	struct xcap_tap *skel;
+	int fd;
+
+	(void)state;
+	config.asks = XCAP_ASK_STAMP | XCAP_ASK_TAG;
+	skel = tap_load(&config);
+	fd = add_socket(skel, 0);
+	packet_ethernet(&packet);
+	packet_fill(&packet, 60);
+	run(skel, &result);
+	CHECK_EQ(result.verdict, REDIRECT);
+	CHECK(result.meta.time_ns >= begin);
+	CHECK_EQ(frames(skel, XCAP_NO_STAMP), 1);
+	CHECK_EQ(frames(skel, XCAP_HANDED), 1);
+	close(fd);
+	xcap_tap__destroy(skel);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +306,7 @@ int main(void)
 		TEST(a_socket_that_dies_leaves_the_map),
 		TEST(directions_without_in_pass),
 		TEST(own_upload_passes_on),
+		TEST(without_a_driver_the_kernels_time_is_taken),
 	};
 
 	if (geteuid()) {
