@@ -172,6 +172,7 @@ static int open_interfaces(struct agent *agent)
 		.options = agent->options,
 		.loop = agent->loop,
 		.dataplane = agent->dataplane,
+		.stamp_age_ns = &agent->shared.stamp_age_ns,
 	};
 	struct xcap_filters noted;
 	int err = interface_table_create(&agent->shared.interfaces);

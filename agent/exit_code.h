@@ -14,6 +14,9 @@ static inline int exit_code(int err)
 {
 	if (err == -EPERM || err == -EACCES)
 		return EXIT_NO_PERMISSION;
+	/* What is asked for is not to be had here. */
+	if (err == -EDOM)
+		return EXIT_CONFIG;
 	/* What the driver cannot do. */
 	if (err == -EPROTONOSUPPORT)
 		return EXIT_UNAVAILABLE;

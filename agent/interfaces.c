@@ -190,6 +190,20 @@ int interfaces_create(struct interfaces **ret, const struct interfaces_config *c
 	return 0;
 }
 
+/* Its driver refused the program that could have asked for them. */
+static int check_timestamps(const struct interfaces *interfaces, struct agent_interface *interface,
+			    char *error)
+{
+	int err;
+
+	if (!interface->is_generic || !timestamps_asks_card(interface->timestamps))
+		return 0;
+	err = timestamps_give_up(interface->timestamps, "there are none in generic XDP", error);
+	return err
+		       ?: interfaces_describe(interfaces, interface,
+					      dataplane_link_type(interface->attached));
+}
+
 int interfaces_enable(struct interfaces *interfaces)
 {
 	char error[DATAPLANE_ERROR_LEN];
@@ -204,6 +218,9 @@ int interfaces_enable(struct interfaces *interfaces)
 		if (err)
 			return log_error(0, "%s", error), err;
 		interface->is_generic = dataplane_is_generic(interface->attached);
+		err = check_timestamps(interfaces, interface, error);
+		if (err)
+			return log_error(0, "%s", error), err;
 		interfaces_log_capturing(interface);
 	}
 	return 0;
@@ -217,6 +234,10 @@ void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns)
 	if (interfaces->detached)
 		return;
 	interfaces_read(interfaces, is_due);
+	for (unsigned int i = 0; i < interfaces->count; i++) {
+		if (interfaces->list[i].attached)
+			interfaces_follow_clock(interfaces, &interfaces->list[i]);
+	}
 	if (is_due) {
 		interfaces->looked_ns = now;
 		interfaces_tell(interfaces);
@@ -248,6 +269,8 @@ void interfaces_destroy(struct interfaces *interfaces)
 		;
 	if (interfaces->monitor_fd >= 0)
 		close(interfaces->monitor_fd);
+	for (unsigned int i = 0; i < interfaces->count; i++)
+		timestamps_destroy(interfaces->list[i].timestamps);
 	free(interfaces->missing);
 	free(interfaces);
 }

@@ -13,6 +13,7 @@
 #include "agent/interface_account.h"
 #include "agent/interface_table.h"
 #include "agent/options.h"
+#include "agent/timestamps.h"
 #include "bpf/dataplane.h"
 #include "common/loop.h"
 
@@ -25,8 +26,9 @@ struct agent_interface {
 	unsigned int ifindex;
 	int word; /* of -i that asked for it */
 	bool is_generic;
-	bool was_seen;	     /* while looking what there is */
-	uint64_t started_ns; /* UTC */
+	bool was_seen;		       /* while looking what there is */
+	uint64_t started_ns;	       /* UTC */
+	struct timestamps *timestamps; /* NULL: it is left out */
 	struct interface_reading reading;
 	struct loss_alert alerts[INTERFACE_DROP_COUNT];
 };
@@ -37,6 +39,7 @@ struct interfaces_config {
 	struct dataplane *dataplane;
 	struct interface_table *table;
 	const struct filter_set *filters; /* in force; changed by interfaces_set_filters() only */
+	_Atomic uint64_t *stamp_age_ns;	  /* how old a packet's time may be when it comes; grows */
 };
 
 /*

@@ -31,8 +31,8 @@ static int word_for(const struct interfaces *interfaces, const struct netdev *de
 	return word;
 }
 
-static int describe(const struct interfaces *interfaces, unsigned int ifindex, const char *name,
-		    uint16_t link_type)
+int interfaces_describe(const struct interfaces *interfaces,
+			const struct agent_interface *interface, uint16_t link_type)
 {
 	struct pcapng_interface description = {
 		.link_type = link_type,
@@ -40,9 +40,56 @@ static int describe(const struct interfaces *interfaces, unsigned int ifindex, c
 		.tsresol = 9,
 	};
 
-	snprintf(description.name, sizeof(description.name), "%s", name);
+	snprintf(description.name, sizeof(description.name), "%s", interface->name);
+	snprintf(description.description, sizeof(description.description), "time stamps: %s",
+		 timestamps_name(interface->timestamps));
 	memcpy(description.os, interfaces->os, sizeof(description.os));
-	return interface_table_put(interfaces->config.table, ifindex, &description);
+	return interface_table_put(interfaces->config.table, interface->ifindex, &description);
+}
+
+void interfaces_follow_clock(const struct interfaces *interfaces, struct agent_interface *interface)
+{
+	uint16_t link_type = dataplane_link_type(interface->attached);
+
+	if (timestamps_follow(interface->timestamps, interface->attached))
+		(void)!interfaces_describe(interfaces, interface, link_type);
+}
+
+static int choose_timestamps(struct interfaces *interfaces, const struct netdev *device,
+			     struct timestamps **ret, char *error)
+{
+	const struct agent_options *options = interfaces->config.options;
+	const struct timestamps_config config = {
+		.asked = agent_options_timestamps(options),
+		.device = device,
+		.is_tap = interfaces_is_tap(interfaces),
+		.is_generic = options->xdp_mode == AGENT_XDP_GENERIC,
+	};
+	int err = timestamps_create(ret, &config, error);
+
+	if (!err && timestamps_asks_card(*ret))
+		atomic_store(interfaces->config.stamp_age_ns, XCAP_STAMP_AGE_NS);
+	return err;
+}
+
+/* With the kernel's time stamps, where the card's cannot be switched on and need not be. */
+static int attach_as_can_be(const struct interfaces *interfaces, struct agent_interface *interface,
+			    const struct netdev *device, struct dataplane_interface_config *config,
+			    char *error)
+{
+	struct dataplane *dataplane = interfaces->config.dataplane;
+	int err = dataplane_attach(&interface->attached, dataplane, config, error);
+
+	if (err != -EDOM)
+		return err;
+	err = timestamps_give_up(interface->timestamps, error, error);
+	if (!err)
+		err = interfaces_describe(interfaces, interface,
+					  (uint16_t)netdev_link_type(device));
+	if (err)
+		return err;
+	config->stamps = false;
+	return dataplane_attach(&interface->attached, dataplane, config, error);
 }
 
 struct account_place {
@@ -75,6 +122,7 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 		.filters = interfaces->config.filters,
 		.force = options->force,
 		.generic = options->xdp_mode == AGENT_XDP_GENERIC,
+		.stamps = timestamps_asks_card(interface->timestamps),
 		/* All of them at once would be no small change to a host: as tcpdump's any. */
 		.promiscuous = !options->no_promiscuous &&
 			       interfaces_kind(interfaces, word) != SELECTION_ANY,
@@ -84,11 +132,12 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 
 	config.counts_ready = set_account;
 	config.context = &place;
-	err = dataplane_attach(&interface->attached, interfaces->config.dataplane, &config, error);
+	err = attach_as_can_be(interfaces, interface, device, &config, error);
 	if (err)
 		return err;
 	interface->is_generic = dataplane_is_generic(interface->attached);
 	interface->started_ns = dataplane_started_ns(interface->attached);
+	interfaces_follow_clock(interfaces, interface);
 	return 0;
 }
 
@@ -107,15 +156,22 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 		.was_seen = true,
 	};
 	memcpy(interface->name, device->name, sizeof(interface->name));
+	err = choose_timestamps(interfaces, device, &interface->timestamps, error);
 	link_type = netdev_link_type(device);
-	if (link_type >= 0)
-		err = describe(interfaces, device->ifindex, device->name, (uint16_t)link_type);
-	if (err)
-		return err;
+	if (!err && link_type >= 0) {
+		err = interfaces_describe(interfaces, interface, (uint16_t)link_type);
+		if (err) {
+			timestamps_destroy(interface->timestamps);
+			return err;
+		}
+	}
 	/* Described first, as its packets come at once. */
-	err = attach(interfaces, device, word, error);
+	if (!err)
+		err = attach(interfaces, device, word, error);
 	if (err) {
 		interface->attached = NULL;
+		timestamps_destroy(interface->timestamps);
+		interface->timestamps = NULL;
 		interface_table_retire(interfaces->config.table, device->ifindex,
 				       clock_ns(CLOCK_MONOTONIC));
 	}
@@ -126,12 +182,18 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 
 void interfaces_log_capturing(const struct agent_interface *interface)
 {
+	const char *stamps = timestamps_name(interface->timestamps);
+	const char *why = timestamps_why(interface->timestamps);
+
 	if (interface->mode == XCAP_MIRROR)
-		log_info("capturing on %s (mirror: its traffic goes on untouched)",
-			 interface->name);
+		log_info("capturing on %s (mirror: its traffic goes on untouched; time stamps: "
+			 "%s%s%s)",
+			 interface->name, stamps, *why ? ", " : "", why);
 	else
-		log_info("capturing on %s (tap: its packets are taken from the host, %s XDP)",
-			 interface->name, interface->is_generic ? "generic" : "native");
+		log_info("capturing on %s (tap: its packets are taken from the host, %s XDP; time "
+			 "stamps: %s%s%s)",
+			 interface->name, interface->is_generic ? "generic" : "native", stamps,
+			 *why ? ", " : "", why);
 }
 
 /* Its sockets would have to come into lanes that run. */
@@ -222,6 +284,7 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *g
 			 "%s %s: capturing on it has ended after %llu packets", interface.name, why,
 			 (unsigned long long)interface.reading.counts[XCAP_SEEN].frames);
 	}
+	timestamps_destroy(interface.timestamps);
 	interfaces_note_missing(interfaces, interface.word);
 	interfaces->look_again |= interfaces->is_full;
 }
@@ -229,7 +292,7 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *g
 static void rename_interface(struct interfaces *interfaces, struct agent_interface *interface,
 			     const struct netdev *device)
 {
-	int word = selection_find(&interfaces->words, device->name), link_type;
+	int word = selection_find(&interfaces->words, device->name);
 	bool was_named = interfaces_kind(interfaces, interface->word) == SELECTION_NAME;
 	char why[96];
 
@@ -242,13 +305,13 @@ static void rename_interface(struct interfaces *interfaces, struct agent_interfa
 	/* What was named goes on, whatever it is called. */
 	if (!was_named)
 		interface->word = word;
-	if (interface->attached) {
+	if (interface->attached)
 		log_info("%s is called %s now", interface->name, device->name);
-		dataplane_rename(interface->attached, device->name);
-		link_type = dataplane_link_type(interface->attached);
-		(void)!describe(interfaces, device->ifindex, device->name, (uint16_t)link_type);
-	}
 	memcpy(interface->name, device->name, sizeof(interface->name));
+	if (!interface->attached)
+		return;
+	dataplane_rename(interface->attached, device->name);
+	(void)!interfaces_describe(interfaces, interface, dataplane_link_type(interface->attached));
 }
 
 void interfaces_present(struct interfaces *interfaces, const struct netdev *device)

@@ -53,6 +53,12 @@ struct agent_interface *interfaces_find(struct interfaces *interfaces, unsigned 
 int interfaces_add(struct interfaces *interfaces, const struct netdev *device, int word,
 		   char *error) must_check;
 void interfaces_log_capturing(const struct agent_interface *interface);
+/* For the packets from here on; -EBUSY, -ENOSPC. */
+int interfaces_describe(const struct interfaces *interfaces,
+			const struct agent_interface *interface, uint16_t link_type) must_check;
+/* Of the network card, where its time stamps are in use. */
+void interfaces_follow_clock(const struct interfaces *interfaces,
+			     struct agent_interface *interface);
 /* A device is there, and this is what it is. */
 void interfaces_present(struct interfaces *interfaces, const struct netdev *device);
 /* why: what became of it, as in "eth0 was removed". */

@@ -141,9 +141,15 @@ static bool is_replay(const struct lane *lane)
 	return lane->config.source_count && lane->config.sources[0]->is_replay;
 }
 
+static uint64_t stamp_age(const struct lane *lane)
+{
+	return atomic_load_explicit(&lane->config.shared->stamp_age_ns, memory_order_relaxed);
+}
+
 static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t settled_ns)
 {
 	uint64_t reached = MIN(oldest_ns, settled_ns), watermark;
+	uint64_t slack_ns = WATERMARK_SLACK_NS + stamp_age(lane);
 
 	/* Who reads it sees what was counted of those packets. */
 	atomic_store_explicit(&lane->stats.taken_ns, reached, memory_order_release);
@@ -152,7 +158,7 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
 				    ? lane->replay_time_ns - REPLAY_SLACK_NS
 				    : 0;
 	else
-		watermark = frame_builder_utc(lane->builder, reached - WATERMARK_SLACK_NS);
+		watermark = frame_builder_utc(lane->builder, reached - slack_ns);
 	lane->watermark_ns = MAX(lane->watermark_ns, watermark);
 }
 
@@ -246,8 +252,9 @@ static void prepare_wait(struct lane *lane)
 		loop_timer_start(lane->loop, &lane->tick,
 				 deadline > now ? MIN(TICK_NS, deadline - now) : 0);
 		/* The frame's last packets leave the merge when a later watermark says so. */
-		if (lane->mark.deadline_ns > deadline + MARK_SOON_NS)
-			loop_timer_start(lane->loop, &lane->mark, deadline + MARK_SOON_NS - now);
+		deadline += MARK_SOON_NS + stamp_age(lane);
+		if (lane->mark.deadline_ns > deadline)
+			loop_timer_start(lane->loop, &lane->mark, deadline - now);
 	} else if (!lane->quiet) {
 		loop_timer_start(lane->loop, &lane->tick, lane->waits ? TICK_NS : SETTLE_NS);
 	} else {

@@ -24,6 +24,7 @@ struct lane_shared {
 	struct interface_table *interfaces; /* by ifindex; NULL if there is only what is read */
 	uint64_t count_max;		    /* packets to capture; 0: no limit */
 	_Atomic uint64_t count;		    /* captured */
+	_Atomic uint64_t stamp_age_ns;	    /* how old a packet's time may be when it comes */
 	struct loop_event *state_changed;   /* a lane ended, or count_max is reached */
 };
 

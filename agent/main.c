@@ -61,6 +61,8 @@ int main(int argc, char **argv)
 	options.buffer_bytes = agent_options_buffer(&options, (unsigned int)get_nprocs());
 	if (options.list_interfaces) {
 		code = list_interfaces(options.json);
+	} else if (options.list_timestamps) {
+		code = timestamps_list(&options);
 	} else if (options.detach) {
 		code = detach(&options);
 	} else {

@@ -27,6 +27,11 @@ static const char *const zero_copies[] = { "auto", "on", "off", NULL };
 static const char *const directions[] = { "in", "out", "inout", NULL };
 static const char *const when_full[] = { "drop-oldest", "drop-newest", NULL };
 static const char *const stamps[] = { "recorded", "now", NULL };
+/* Ours, and behind them tcpdump's names for them: see agent_options_timestamps(). */
+static const char *const timestamps[] = { "auto",   "nic",	    "ptp",
+					  "kernel", "adapter",	    "adapter_unsynced",
+					  "host",   "host_lowprec", "host_hiprec",
+					  NULL };
 static const char *const presets[] = { "balanced", "throughput", "latency", "memory", NULL };
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
 
@@ -162,6 +167,23 @@ static const struct config_option options[] = {
 	  AT(force),
 	  .help = "tap: also the interface of the default route, and where another XDP program "
 		  "is" },
+	{ .name = "timestamp-source",
+	  .alias = "time-stamp-type",
+	  .letter = 'j',
+	  .type = CONFIG_CHOICE,
+	  AT(timestamp_source),
+	  .metavar = "TYPE",
+	  .choices = timestamps,
+	  .fallback = "auto",
+	  .help = "whose clock stamps what arrives: nic is the network card's, told as this "
+		  "host's time; ptp the card's as PTP keeps it; auto is nic where it can be had, "
+		  "else kernel" },
+	{ .name = "list-time-stamp-types",
+	  .letter = 'J',
+	  .type = CONFIG_FLAG,
+	  AT(list_timestamps),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "list those that the interfaces of -i can have, and exit" },
 	{ .name = "list-interfaces",
 	  .letter = 'D',
 	  .type = CONFIG_FLAG,
@@ -439,6 +461,8 @@ static int check_replay(const struct agent_options *o, char error[256])
 	if (o->mode == AGENT_TAP)
 		return refuse(error,
 			      "-r and --mode tap exclude each other: read a file or capture");
+	if (o->timestamp_source != AGENT_TIMESTAMPS_AUTO)
+		return refuse(error, "-j is for capturing, not for packets that are read (-r)");
 	if (o->direction != AGENT_INOUT)
 		return refuse(error, "-Q is for capturing, not for packets that are read (-r)");
 	if (agent_options_speed(&speed, o->speed_text))
@@ -471,7 +495,7 @@ int agent_options_check(const struct agent_options *o, char error[256])
 		return refuse(error, "--name takes 1 to 64 of a-z 0-9 . _ - and no leading dot");
 	if (o->json && !o->list_interfaces)
 		return refuse(error, "--json is for --list-interfaces (-D)");
-	if (o->list_interfaces || o->detach)
+	if (o->list_interfaces || o->list_timestamps || o->detach)
 		return 0;
 	if (o->ring_bytes && o->ring_bytes < RING_MIN)
 		return refuse(error, "--ring-size is at least 512KiB, or 0");
@@ -481,6 +505,17 @@ int agent_options_check(const struct agent_options *o, char error[256])
 	if (!err)
 		err = o->read ? check_replay(o, error) : check_live(o, error);
 	return err ? err : check_output(o, error);
+}
+
+enum agent_timestamps agent_options_timestamps(const struct agent_options *o)
+{
+	const char *name = timestamps[o->timestamp_source];
+
+	if (strncmp(name, "adapter", strlen("adapter")) == 0)
+		return AGENT_TIMESTAMPS_NIC;
+	if (strncmp(name, "host", strlen("host")) == 0)
+		return AGENT_TIMESTAMPS_KERNEL;
+	return (enum agent_timestamps)o->timestamp_source;
 }
 
 static char *join(const struct config_list *words)
@@ -585,7 +620,8 @@ const struct config_program agent_program = {
 		    "             --key FILE [OPTION...] [EXPR...]\n"
 		    "       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...]\n"
 		    "       xcapd --detach [--name INSTANCE]\n"
-		    "       xcapd -D [--json]",
+		    "       xcapd -D [--json]\n"
+		    "       xcapd -J [-i IF[,IF...]]",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.positional = "EXPR",

@@ -14,6 +14,12 @@ enum agent_zero_copy { AGENT_ZERO_COPY_AUTO, AGENT_ZERO_COPY_ON, AGENT_ZERO_COPY
 enum agent_direction { AGENT_IN, AGENT_OUT, AGENT_INOUT };
 enum agent_when_full { AGENT_DROP_OLDEST, AGENT_DROP_NEWEST };
 enum agent_preset { AGENT_BALANCED, AGENT_THROUGHPUT, AGENT_LATENCY, AGENT_MEMORY };
+enum agent_timestamps {
+	AGENT_TIMESTAMPS_AUTO,
+	AGENT_TIMESTAMPS_NIC,
+	AGENT_TIMESTAMPS_PTP,
+	AGENT_TIMESTAMPS_KERNEL,
+};
 enum agent_stamp { AGENT_STAMP_RECORDED, AGENT_STAMP_NOW };
 
 struct agent_options {
@@ -35,7 +41,8 @@ struct agent_options {
 	bool force;
 	uint64_t lanes;		 /* 0: automatic */
 	struct config_list cpus; /* for machine_cpu_list(); empty: automatic */
-	bool list_interfaces, json;
+	int timestamp_source;	 /* see agent_options_timestamps() */
+	bool list_interfaces, list_timestamps, json;
 
 	/* replay */
 	const char *read; /* "-": standard input */
@@ -79,6 +86,8 @@ extern const struct config_program agent_program;
 int agent_options_check(const struct agent_options *options, char error[256]) must_check;
 /* --speed as a factor of the recorded time; 0: as fast as it goes. -EINVAL. */
 int agent_options_speed(double *ret, const char *text) must_check;
+/* Whose clock is asked for, by whatever name. */
+enum agent_timestamps agent_options_timestamps(const struct agent_options *options);
 /* Arguments behind the options are the filter, in words. *ret: what o->filter points to then, to be
  * freed after the last use; or NULL. -ENOMEM. */
 int agent_options_filter(struct agent_options *options, const struct config *config,

@@ -117,7 +117,7 @@ static json_t *interface_json(const struct agent_interface *interface)
 {
 	const struct xcap_nic *nic = &interface->reading.nic;
 
-	return json_pack("{s:s,s:i,s:s,s:b,s:b,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "name",
+	return json_pack("{s:s,s:i,s:s,s:b,s:b,s:I,s:o,s:{s:I,s:I,s:I},s:o,s:o}", "name",
 			 interface->name, "ifindex", (int)interface->ifindex, "mode",
 			 interface->mode == XCAP_TAP ? "tap" : "mirror", "generic",
 			 interface->is_generic, "attached", interface->attached != NULL,
@@ -125,7 +125,9 @@ static json_t *interface_json(const struct agent_interface *interface)
 			 interface_account_json(&interface->reading), "nic", "missed",
 			 (json_int_t)nic->missed, "fifo", (json_int_t)nic->fifo, "rx_dropped",
 			 (json_int_t)nic->rx_dropped, "counters",
-			 counters_json(interface->reading.counts));
+			 counters_json(interface->reading.counts), "time_stamps",
+			 interface->timestamps ? timestamps_json(interface->timestamps)
+					       : json_null());
 }
 
 static void add_alert(json_t *list, const struct loss_alert *alert, const char *interface,
@@ -267,8 +269,10 @@ json_t *agent_status(struct agent *agent)
 			 XCAP_VERSION, "name", agent->name, "id", agent->id, "uptime_seconds",
 			 (double)(clock_ns(CLOCK_MONOTONIC) - agent->started_ns) / NS_PER_SEC,
 			 "lanes", lanes, "account", account, "alerts", alerts_json(agent));
-	if (json)
+	if (json) {
+		json_object_set_new(json, "clock", timestamps_clock_json(""));
 		add_interfaces(json, agent);
+	}
 	if (json && agent->filters)
 		json_object_set_new(json, "filters", filters_json(agent->filters));
 	if (json && agent->writer) {

@@ -49,6 +49,9 @@ static void agent_checks(void **state)
 		  "-r and -i exclude each other" },
 		{ "read and tap", "read: x\nmode: tap\nwrite: y\n",
 		  "-r and --mode tap exclude each other" },
+		{ "read and stamps", "read: x\ntimestamp_source: ptp\nwrite: y\n",
+		  "-j is for capturing" },
+		{ "stamps", "timestamp_source: ptp\nwrite: y\n", "" },
 		{ "read and direction", "read: x\ndirection: in\nwrite: y\n",
 		  "-Q is for capturing" },
 		{ "bad label", "read: x\nlabel: a/b\nwrite: y\n", "--label takes" },
@@ -343,10 +346,40 @@ static void tables(void **state)
 	}
 }
 
+static void stamps_have_the_names_of_tcpdump_too(void **state)
+{
+	static const struct {
+		const char *name;
+		enum agent_timestamps source;
+	} cases[] = {
+		{ "auto", AGENT_TIMESTAMPS_AUTO },
+		{ "nic", AGENT_TIMESTAMPS_NIC },
+		{ "adapter", AGENT_TIMESTAMPS_NIC },
+		{ "adapter_unsynced", AGENT_TIMESTAMPS_NIC },
+		{ "ptp", AGENT_TIMESTAMPS_PTP },
+		{ "kernel", AGENT_TIMESTAMPS_KERNEL },
+		{ "host", AGENT_TIMESTAMPS_KERNEL },
+		{ "host_lowprec", AGENT_TIMESTAMPS_KERNEL },
+		{ "host_hiprec", AGENT_TIMESTAMPS_KERNEL },
+	};
+	struct agent_options o;
+	char error[256], yaml[64];
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		snprintf(yaml, sizeof(yaml), "timestamp_source: %s\nwrite: x\n", c->name);
+		CHECK_EQ(try(&agent_program, yaml, &o, error), 0);
+		CHECK_EQ(agent_options_timestamps(&o), c->source);
+	}
+	CHECK_EQ(try(&agent_program, "write: x\n", &o, error), 0);
+	CHECK_EQ(agent_options_timestamps(&o), AGENT_TIMESTAMPS_AUTO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(agent_checks),
+		TEST(stamps_have_the_names_of_tcpdump_too),
 		TEST(agent_defaults),
 		TEST(agent_presets),
 		TEST(words),
