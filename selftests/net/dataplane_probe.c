@@ -33,6 +33,7 @@ struct probe {
 	unsigned int name_count;
 	const char *out_path, *self;
 	uint64_t count_max, skip;
+	uint64_t clock_ahead_ns; /* the card's clock, of CLOCK_MONOTONIC */
 	unsigned int frame_count, stall_ms;
 	bool keep, verbose, remove, drain_only;
 
@@ -188,6 +189,20 @@ static int add_queues(struct probe *probe, struct dataplane_interface *interface
 	return err ? fail(err, error) : 0;
 }
 
+/* Good for the few seconds of a test. */
+static int set_clock(const struct probe *probe, struct dataplane_interface *interface)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	const struct xcap_line line = {
+		.nic_ns = now + probe->clock_ahead_ns,
+		.host_ns = now,
+		.until_ns = now + XCAP_LINE_NS,
+	};
+	int err = dataplane_set_clock(interface, &line);
+
+	return err ? fail(err, "cannot set the clock") : 0;
+}
+
 static int attach(struct probe *probe)
 {
 	char error[DATAPLANE_ERROR_LEN];
@@ -201,6 +216,8 @@ static int attach(struct probe *probe)
 		err = dataplane_attach(&probe->interfaces[i], probe->dataplane, &config, error);
 		if (err)
 			return fail(err, error);
+		if (config.stamps && set_clock(probe, probe->interfaces[i]))
+			return -EINVAL;
 		if (config.mode == XCAP_TAP) {
 			err = add_queues(probe, probe->interfaces[i]);
 			if (err)
@@ -322,6 +339,7 @@ static int parse(struct probe *probe, int argc, char **argv)
 		{ "chunks", required_argument, NULL, 'C' },
 		{ "received", required_argument, NULL, 'N' },
 		{ "stall-ms", required_argument, NULL, 'L' },
+		{ "clock-ahead", required_argument, NULL, 'A' },
 		{ "generic", no_argument, NULL, 'g' },
 		{ "force", no_argument, NULL, 'f' },
 		{ "promiscuous", no_argument, NULL, 'P' },
@@ -383,6 +401,10 @@ static int parse(struct probe *probe, int argc, char **argv)
 			break;
 		case 'L':
 			probe->stall_ms = (unsigned int)atoi(optarg);
+			break;
+		case 'A':
+			probe->interface_config.stamps = true;
+			probe->clock_ahead_ns = strtoull(optarg, NULL, 0) * NS_PER_SEC;
 			break;
 		case 'g':
 			probe->interface_config.generic = true;
