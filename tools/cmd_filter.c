@@ -68,8 +68,10 @@ static int check(const struct config *config, const void *values, char error[256
 static const struct config_program program = {
 	.name = "xcapctl filter",
 	.purpose = "Change the filters of a running xcapd, or try one.",
-	.synopsis = "[OPTION...] set [WORD...] EXPRESSION | add NAME [WORD...] EXPRESSION |\n"
-		    "                      delete NAME | list\n"
+	.synopsis = "[OPTION...] set [WORD...] EXPRESSION\n"
+		    "       xcapctl filter [OPTION...] add NAME [WORD...] EXPRESSION\n"
+		    "       xcapctl filter [OPTION...] delete NAME\n"
+		    "       xcapctl filter [OPTION...] list\n"
 		    "       xcapctl filter [OPTION...] test EXPRESSION FILE | explain EXPRESSION",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),

@@ -34,8 +34,8 @@ static const struct command {
 	  "  filter list [--json]\n"
 	  "  filter test [--hook tcx|xdp] [--write FILE] EXPRESSION FILE\n"
 	  "  filter explain [--hook tcx|xdp] [--linktype TYPE] EXPRESSION",
-	  "The filters of a running xcapd; what a filter lets through of a capture, run by\n"
-	  "      the kernel, and what it becomes." },
+	  "The filters of a running xcapd; what a filter lets through of a capture,\n"
+	  "      run by the kernel, and what it becomes." },
 	{ "pki", cmd_pki, 0,
 	  "pki init DIR [--algorithm ALG] [--days N] [--force]\n"
 	  "  pki issue DIR agent NAME [--algorithm ALG] [--days N] [--force]\n"

@@ -16,7 +16,7 @@ help_texts() {
 	local command
 
 	"$XCAP_BIN/$1" --help
-	[ "$1" != xcapctl ] || for command in status maps cat pki; do
+	[ "$1" != xcapctl ] || for command in status maps cat filter pki; do
 		"$XCAP_BIN/xcapctl" "$command" --help
 	done
 }
@@ -36,7 +36,7 @@ help_texts() {
 @test "every option of every command of xcapctl is in its man page" {
 	local command option
 
-	for command in status maps cat pki; do
+	for command in status maps cat filter pki; do
 		"$XCAP_BIN/xcapctl" "$command" --help >"$BATS_TEST_TMPDIR/help"
 		grep -q -- --help "$BATS_TEST_TMPDIR/help" || fail "$command --help names no --help"
 		while read -r option; do
