@@ -123,6 +123,8 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 		.force = options->force,
 		.generic = options->xdp_mode == AGENT_XDP_GENERIC,
 		.stamps = timestamps_asks_card(interface->timestamps),
+		.stamps_as_they_are = !interfaces_is_tap(interfaces) &&
+				      agent_options_timestamps(options) == AGENT_TIMESTAMPS_AUTO,
 		/* All of them at once would be no small change to a host: as tcpdump's any. */
 		.promiscuous = !options->no_promiscuous &&
 			       interfaces_kind(interfaces, word) != SELECTION_ANY,

@@ -43,6 +43,8 @@ struct dataplane_interface_config {
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool stamps;  /* ask the driver for the network card's time: dataplane_set_clock() */
+	bool stamps_as_they_are; /* but do not switch them on: some drivers lose the link for that
+				  */
 	bool promiscuous;
 	/* Before its first packet: what dataplane_counts_id() will be. NULL: nobody asks. */
 	void (*counts_ready)(void *context, uint32_t counts_id);

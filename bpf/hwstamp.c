@@ -40,7 +40,7 @@ static int configure(unsigned int ifindex, unsigned long request, struct hwtstam
 	return err;
 }
 
-int hwstamp_on(unsigned int ifindex, uint32_t *before)
+int hwstamp_on(unsigned int ifindex, bool may_switch, uint32_t *before)
 {
 	struct hwtstamp_config config = {};
 	int filter, err;
@@ -50,6 +50,8 @@ int hwstamp_on(unsigned int ifindex, uint32_t *before)
 		config = (struct hwtstamp_config){};
 	if (config.rx_filter == HWTSTAMP_FILTER_ALL)
 		return 0;
+	if (!may_switch)
+		return -EAGAIN;
 	filter = config.rx_filter;
 	config.rx_filter = HWTSTAMP_FILTER_ALL;
 	err = configure(ifindex, SIOCSHWTSTAMP, &config);

@@ -16,8 +16,8 @@ struct hwstamp {
 void hwstamp_query(struct hwstamp *ret, const struct netdev *device);
 /*
  * To whatever arrives from here on. *before: what it was, as in xcap_info.stamps_off; untouched if
- * that was on. -EOPNOTSUPP.
+ * that was on. -EOPNOTSUPP; -EAGAIN: it is off, and may_switch is false.
  */
-int hwstamp_on(unsigned int ifindex, uint32_t *before) must_check;
+int hwstamp_on(unsigned int ifindex, bool may_switch, uint32_t *before) must_check;
 /* Back to what it was, of the device of this index in the namespace with this inode. */
 void hwstamp_restore(unsigned int ifindex, uint64_t netns, uint32_t before);

@@ -21,7 +21,12 @@ int interface_stamps_on(struct dataplane_interface *interface, char *error)
 		return explain(error, err, "cannot read the clock's map of %s",
 			       interface->config.name);
 	/* Without such a switch a driver may give them all the same: what it lacks is counted. */
-	err = hwstamp_on(interface->config.ifindex, &interface->info.stamps_off);
+	err = hwstamp_on(interface->config.ifindex, !interface->config.stamps_as_they_are,
+			 &interface->info.stamps_off);
+	if (err == -EAGAIN)
+		return explain_only(error, -EDOM,
+				    "they are off, and this host's traffic is left alone "
+				    "(--time-stamp-type nic switches them on)");
 	if (err && err != -EOPNOTSUPP)
 		return explain_only(error, -EDOM, "they cannot be switched on: %s", strerror(-err));
 	return 0;
