@@ -58,6 +58,7 @@ static void add_lanes(const struct agent *agent, struct agent_account *sum)
 		const struct lane_stats *lane = lane_stats(agent->lanes[i]);
 
 		sum->received += get(&lane->packets);
+		sum->filtered += get(&lane->filtered); /* recorded ones */
 		sum->bytes += get(&lane->bytes);
 		sum->pending += get(&lane->journal_packets) + get(&lane->open_packets);
 		sum->pending_ring_bytes += get(&lane->pending_bytes);
@@ -93,7 +94,7 @@ static uint64_t add_interfaces(struct agent *agent, struct agent_account *sum)
 	unsigned int count;
 
 	if (!agent->interfaces)
-		return sum->received;
+		return sum->received + sum->filtered;
 	interfaces_read(agent->interfaces, true);
 	list = interfaces_list(agent->interfaces, &count);
 	for (unsigned int i = 0; i < count; i++) {

@@ -48,6 +48,7 @@ enum lane_state { LANE_RUNNING, LANE_DRAINING, LANE_ENDED };
 struct lane_stats {
 	/* Taken since the journal was made, also by daemons before this one; bytes as captured. */
 	_Atomic uint64_t packets, wire_packets, bytes;
+	_Atomic uint64_t filtered; /* read, and not taken; by this daemon */
 	_Atomic uint64_t frames, late_packets, passes, wakeups;
 	_Atomic uint64_t taken_ns;     /* CLOCK_MONOTONIC: every packet older than this was taken */
 	_Atomic uint64_t open_packets; /* in the frame being built */

@@ -32,12 +32,14 @@ void lane_publish_stats(struct lane *lane)
 	for (unsigned int i = 0; i < lane->config.source_count; i++) {
 		lane->config.sources[i]->ops->stats(lane->config.sources[i], &source);
 		lane_interfaces_add_lost(lane, i, &source);
+		sum.filtered += source.filtered;
 		sum.fill_ring_empty += source.fill_ring_empty;
 		sum.rx_ring_full += source.rx_ring_full;
 		sum.rx_dropped += source.rx_dropped;
 		sum.lost_redirected += source.lost_redirected;
 		sum.pending_bytes += source.pending_bytes;
 	}
+	lane_put(&stats->filtered, sum.filtered);
 	lane_put(&stats->fill_ring_empty, sum.fill_ring_empty);
 	lane_put(&stats->rx_ring_full, sum.rx_ring_full);
 	lane_put(&stats->rx_dropped, sum.rx_dropped);

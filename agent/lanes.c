@@ -148,6 +148,7 @@ static int make_replay(struct agent *agent, struct source_list *list)
 	struct source_pcap_config config = {
 		.path = options->read,
 		.label = options->label,
+		.filter = options->filter,
 		.stamp_now = options->stamp == AGENT_STAMP_NOW,
 	};
 	struct source *source;

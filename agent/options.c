@@ -544,7 +544,10 @@ static int check_expression(const char *expression, const char *what, char error
 	return err ? refuse(error, "%.64s '%.80s': %.100s", what, expression, why) : 0;
 }
 
-/* As most interfaces are: what is wrong only on another kind is told when that is attached to. */
+/*
+ * As most interfaces are: what is wrong only on another kind is told when that is attached to. Of
+ * what is recorded (-r) only the file tells the kind.
+ */
 static int check_filter(const struct agent_options *o, const struct config_list *words,
 			char error[256])
 {
@@ -552,7 +555,7 @@ static int check_filter(const struct agent_options *o, const struct config_list 
 	const char *expression = joined ?: o->filter;
 	int err = 0;
 
-	if (expression)
+	if (expression && !o->read)
 		err = check_expression(expression, "the filter", error);
 	for (size_t i = 0; i < o->named_filters.count && !err; i++) {
 		struct filter_rule rule;
@@ -574,9 +577,10 @@ static int check(const struct config *config, const void *values, char error[256
 	    strcmp(config_origin(config, "filter"), "command line") == 0)
 		return refuse(error, "the filter is given twice: by -f, and as '%s ...'",
 			      words->items[0]);
-	if (o->read && (words->count || o->filter || o->named_filters.count))
+	if (o->read && o->named_filters.count)
 		return refuse(error,
-			      "filters are for capturing, not for packets that are read (-r)");
+			      "--named-filter is for capturing: of packets that are read (-r) "
+			      "an EXPR lets through what matches");
 	return check_filter(o, words, error) ?: agent_options_check(o, error);
 }
 
@@ -615,13 +619,14 @@ enum log_level agent_options_log_level(const struct agent_options *o, const stru
 const struct config_program agent_program = {
 	.name = "xcapd",
 	.purpose = "Capture packets, write them as pcapng or send them to an aggregator.",
-	.synopsis = "[-i IF[,IF...]] -w FILE [OPTION...] [EXPR...]\n"
-		    "       xcapd [-i IF[,IF...]] --aggregator HOST:PORT --ca FILE --cert FILE\n"
-		    "             --key FILE [OPTION...] [EXPR...]\n"
-		    "       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...]\n"
-		    "       xcapd --detach [--name INSTANCE]\n"
-		    "       xcapd -D [--json]\n"
-		    "       xcapd -J [-i IF[,IF...]]",
+	.synopsis =
+		"[-i IF[,IF...]] -w FILE [OPTION...] [EXPR...]\n"
+		"       xcapd [-i IF[,IF...]] --aggregator HOST:PORT --ca FILE --cert FILE\n"
+		"             --key FILE [OPTION...] [EXPR...]\n"
+		"       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...] [EXPR...]\n"
+		"       xcapd --detach [--name INSTANCE]\n"
+		"       xcapd -D [--json]\n"
+		"       xcapd -J [-i IF[,IF...]]",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.positional = "EXPR",

@@ -33,6 +33,7 @@ struct source_packet {
 
 struct source_stats {
 	uint64_t received; /* packets taken since the position's beginning */
+	uint64_t filtered; /* of these, recorded ones that did not match: no lane saw them */
 	/* tap, of this socket, disjoint: no chunk for a frame, no room in the RX ring, other */
 	uint64_t fill_ring_empty, rx_ring_full, rx_dropped;
 	uint64_t rx_invalid;	  /* tap: chunks that the kernel refused (a bug) */
@@ -109,10 +110,11 @@ struct source_xsk_info {
 void source_xsk_info(const struct source *source, struct source_xsk_info *ret);
 
 struct source_pcap_config {
-	const char *path;  /* "-": standard input */
-	const char *label; /* name of what was recorded; NULL: names in the file, else its own */
-	double speed;	   /* 1: as recorded; 0: flat out */
-	bool stamp_now;	   /* live: the time of reading is the packet's time */
+	const char *path;   /* "-": standard input */
+	const char *label;  /* name of what was recorded; NULL: names in the file, else its own */
+	const char *filter; /* pcap-filter(7); NULL: everything */
+	double speed;	    /* 1: as recorded; 0: flat out */
+	bool stamp_now;	    /* live: the time of reading is the packet's time */
 };
 /* -errno of the file. Its contents are looked at when the lane starts it. */
 int source_pcap_create(struct source **ret, const struct source_pcap_config *config) must_check;

@@ -9,11 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/recorded.h"
 #include "common/buf.h"
 #include "common/decompress.h"
 
 #define READ_BYTES (256 * KIB)
-#define ERROR_LEN 256
+#define ERROR_LEN RECORDED_ERROR_LEN
 
 /*
  * The input lies in `input` from what is decoded next to what was read last. A packet's data
@@ -23,22 +24,22 @@
 struct source_pcap {
 	struct source source;
 	struct source_pcap_config config;
-	char *path, *label;
+	char *path, *label, *filter;
 	struct loop *loop;
 	struct loop_op read;
 	struct loop_timer due;
 	struct pcapng_decoder *decoder;
-	struct pcapng_interface *interfaces; /* renamed, by the decoder's id */
+	struct recorded_config recorded;
+	struct recorded *interfaces; /* by the decoder's id */
 	uint32_t interface_count;
-	struct pcapng_statistics *statistics; /* of each interface, the last that came */
-	bool *has_statistics;		      /* ... not given yet */
-	struct decompress *decompress;	      /* NULL: not compressed, or not known yet */
+	struct decompress *decompress; /* NULL: not compressed, or not known yet */
 	struct buf input, packed;
 	size_t used; /* bytes of input that packets taken since give_back() came from */
 	struct pcapng_packet head;
 	size_t head_len; /* bytes of the block of head; 0: no head */
 	uint64_t head_time_ns;
 	uint64_t taken, skip;
+	uint64_t filtered;		      /* of the taken ones */
 	uint64_t first_time_ns, first_due_ns; /* recorded and CLOCK_MONOTONIC; pacing */
 	int fd;
 	/* file: what is read; input: what is decoded, and if it did not end well, why */
@@ -167,43 +168,17 @@ static void unpack(struct source_pcap *pcap)
 	loop_timer_start(pcap->loop, &pcap->due, 0);
 }
 
-/* "host", then "host:eth1" for what else was recorded there. */
-static int name_interface(struct source_pcap *pcap, uint32_t id)
+static int add_interface(struct source_pcap *pcap)
 {
-	const struct pcapng_interface *recorded = pcapng_decoder_interface(pcap->decoder, id);
-	struct pcapng_interface *list, *renamed;
-	struct pcapng_statistics *statistics;
-	bool *has;
-	const char *slash = strrchr(pcap->path, '/');
+	uint32_t id = pcap->interface_count;
+	struct recorded *list;
 
 	list = realloc(pcap->interfaces, (id + 1) * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	pcap->interfaces = list;
-	statistics = realloc(pcap->statistics, (id + 1) * sizeof(*statistics));
-	if (!statistics)
-		return -ENOMEM;
-	pcap->statistics = statistics;
-	has = realloc(pcap->has_statistics, (id + 1) * sizeof(*has));
-	if (!has)
-		return -ENOMEM;
-	pcap->has_statistics = has;
-	has[id] = false;
-	pcap->interface_count = id + 1;
-	renamed = &list[id];
-	*renamed = *recorded;
-	renamed->tsresol = 9;
-	renamed->tsoffset_s = 0;
-	if (pcap->label && id == 0)
-		snprintf(renamed->name, sizeof(renamed->name), "%s", pcap->label);
-	else if (pcap->label)
-		snprintf(renamed->name, sizeof(renamed->name), "%s:%.*s", pcap->label, 60,
-			 recorded->name[0] ? recorded->name : "other");
-	else if (!recorded->name[0])
-		snprintf(renamed->name, sizeof(renamed->name), "%s",
-			 pcap->fd == STDIN_FILENO ? "stdin"
-			 : slash		  ? slash + 1
-						  : pcap->path);
+	pcap->interface_count++;
+	recorded_init(&list[id], pcapng_decoder_interface(pcap->decoder, id), id, &pcap->recorded);
 	return 0;
 }
 
@@ -212,8 +187,8 @@ static void keep_statistics(struct source_pcap *pcap, const struct pcapng_statis
 {
 	if (pcap->config.stamp_now || statistics->interface >= pcap->interface_count)
 		return;
-	pcap->statistics[statistics->interface] = *statistics;
-	pcap->has_statistics[statistics->interface] = true;
+	pcap->interfaces[statistics->interface].statistics = *statistics;
+	pcap->interfaces[statistics->interface].has_statistics = true;
 }
 
 static const struct pcapng_statistics *pcap_statistics(struct source *source)
@@ -221,10 +196,10 @@ static const struct pcapng_statistics *pcap_statistics(struct source *source)
 	struct source_pcap *pcap = pcap_of(source);
 
 	for (uint32_t i = 0; i < pcap->interface_count; i++) {
-		if (!pcap->has_statistics[i])
+		if (!pcap->interfaces[i].has_statistics)
 			continue;
-		pcap->has_statistics[i] = false;
-		return &pcap->statistics[i];
+		pcap->interfaces[i].has_statistics = false;
+		return &pcap->interfaces[i].statistics;
 	}
 	return NULL;
 }
@@ -261,8 +236,7 @@ static bool decode_head(struct source_pcap *pcap)
 		pcap->used += (size_t)n;
 		if (item == PCAPNG_ITEM_STATISTICS)
 			keep_statistics(pcap, pcapng_decoder_statistics(pcap->decoder));
-		if (item == PCAPNG_ITEM_INTERFACE &&
-		    name_interface(pcap, pcapng_decoder_interface_count(pcap->decoder) - 1)) {
+		if (item == PCAPNG_ITEM_INTERFACE && add_interface(pcap)) {
 			end_with(pcap, -ENOMEM, "no memory for one more interface");
 			return false;
 		}
@@ -274,6 +248,18 @@ static void skip_head(struct source_pcap *pcap)
 {
 	pcap->used += pcap->head_len;
 	pcap->head_len = 0;
+}
+
+/* A negative errno: it is at its end. */
+static int head_matches(struct source_pcap *pcap)
+{
+	char error[RECORDED_ERROR_LEN];
+	int matches = recorded_matches(&pcap->interfaces[pcap->head.interface], &pcap->recorded,
+				       &pcap->head, error);
+
+	if (matches < 0)
+		end_with(pcap, matches, error);
+	return matches;
 }
 
 /* Whether the head's time has come; otherwise the timer wakes the lane. */
@@ -303,19 +289,22 @@ static bool is_due(struct source_pcap *pcap)
 static bool pcap_peek(struct source *source, struct source_packet *ret)
 {
 	struct source_pcap *pcap = pcap_of(source);
+	int matches;
 
 	if (source->at_end)
 		return false;
-	do {
-		if (!decode_head(pcap))
+	while (decode_head(pcap)) {
+		matches = head_matches(pcap);
+		if (matches < 0)
 			return false;
-		if (!pcap->skip)
+		if (matches && !pcap->skip)
 			break;
-		pcap->skip--;
+		pcap->filtered += !matches;
+		pcap->skip -= pcap->skip > 0;
 		pcap->taken++;
 		skip_head(pcap);
-	} while (true);
-	if (!is_due(pcap))
+	}
+	if (!pcap->head_len || !is_due(pcap))
 		return false;
 	*ret = (struct source_packet){
 		.time_ns = pcap->config.stamp_now ? clock_ns(CLOCK_MONOTONIC) : pcap->head.time_ns,
@@ -372,7 +361,9 @@ static void pcap_seek(struct source *source, uint64_t position)
 
 static void pcap_stats(const struct source *source, struct source_stats *ret)
 {
-	*ret = (struct source_stats){ .received = pcap_of(source)->taken };
+	const struct source_pcap *pcap = pcap_of(source);
+
+	*ret = (struct source_stats){ .received = pcap->taken, .filtered = pcap->filtered };
 }
 
 static void due_expired(struct loop_timer *timer)
@@ -410,7 +401,7 @@ static const struct pcapng_interface *pcap_describe(const struct source *source,
 {
 	struct source_pcap *pcap = pcap_of(source);
 
-	return interface < pcap->interface_count ? &pcap->interfaces[interface] : NULL;
+	return interface < pcap->interface_count ? &pcap->interfaces[interface].description : NULL;
 }
 
 static void pcap_destroy(struct source *source)
@@ -423,9 +414,10 @@ static void pcap_destroy(struct source *source)
 	decompress_destroy(pcap->decompress);
 	buf_release(&pcap->packed);
 	buf_release(&pcap->input);
+	for (uint32_t i = 0; i < pcap->interface_count; i++)
+		recorded_release(&pcap->interfaces[i]);
 	free(pcap->interfaces);
-	free(pcap->statistics);
-	free(pcap->has_statistics);
+	free(pcap->filter);
 	free(pcap->label);
 	free(pcap->path);
 	free(pcap);
@@ -462,13 +454,15 @@ int source_pcap_create(struct source **ret, const struct source_pcap_config *con
 	pcap->due.expired = due_expired;
 	pcap->path = strdup(config->path);
 	pcap->label = config->label ? strdup(config->label) : NULL;
+	pcap->filter = config->filter ? strdup(config->filter) : NULL;
+	pcap->recorded = (struct recorded_config){ pcap->path, pcap->label, pcap->filter };
 	pcap->fd =
 		strcmp(config->path, "-") ? open(config->path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	if (pcap->fd < 0 || fstat(pcap->fd, &st)) {
 		err = -errno;
 		goto fail;
 	}
-	if (!pcap->path || (config->label && !pcap->label)) {
+	if (!pcap->path || (config->label && !pcap->label) || (config->filter && !pcap->filter)) {
 		err = -ENOMEM;
 		goto fail;
 	}

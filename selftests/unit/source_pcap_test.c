@@ -167,6 +167,96 @@ static void it_goes_on_where_it_was(void **state)
 	stop(&run);
 }
 
+static uint64_t filtered(const struct run *run)
+{
+	struct source_stats stats;
+
+	run->source->ops->stats(run->source, &stats);
+	return stats.filtered;
+}
+
+/* Packet i is full of bytes i. */
+static void what_does_not_match_is_counted_and_not_shown(void **state)
+{
+	static const struct {
+		const char *name, *filter;
+		uint64_t from, packets, filtered;
+	} cases[] = {
+		{ "all", "", 0, PACKETS, 0 },
+		{ "some", "ether[0] < 10", 0, 120, PACKETS - 120 },
+		{ "none", "ether[0] = 1 and ether[1] = 2", 0, 0, PACKETS },
+		{ "some, going on", "ether[0] < 10", 256, 110, PACKETS - 120 },
+		{ "by its length", "len = 60", 0, PACKETS / 3, PACKETS - PACKETS / 3 },
+	};
+	struct run run;
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		make_pcapng();
+		start(&run, (struct source_pcap_config){ .filter = c->filter });
+		run.source->ops->seek(run.source, c->from);
+		read_on(&run, 7, UINT64_MAX);
+		CHECK_EQ(run.source->err, 0);
+		CHECK_EQ(run.packets, c->packets);
+		CHECK_EQ(filtered(&run), c->filtered);
+		CHECK_EQ(run.source->ops->position(run.source), PACKETS);
+		CHECK_STR(run.source->ops->describe(run.source, 0)->filter, c->filter);
+		stop(&run);
+	}
+}
+
+/* Ethernet, raw IP, and one that is described without a packet. */
+static void make_mixture(bool second_filtered)
+{
+	struct pcapng_interface interface = { .link_type = LINKTYPE_ETHERNET, .tsresol = 9 };
+	struct buf file = {};
+
+	pcapng_section(&file, "test", NULL, NULL);
+	pcapng_interface(&file, &interface);
+	interface.link_type = LINKTYPE_RAW;
+	if (second_filtered)
+		snprintf(interface.filter, sizeof(interface.filter), "tcp");
+	pcapng_interface(&file, &interface);
+	interface.link_type = 177; /* LINUX_LAPD */
+	pcapng_interface(&file, &interface);
+	for (uint64_t i = 0; i < 256; i++)
+		add_packet(&file, false, i % 2, NS_PER_SEC + i * NS_PER_MS, (uint8_t)i);
+	write_file(&file, file.len);
+	buf_release(&file);
+}
+
+static void each_interface_is_judged_by_its_own_link_type(void **state)
+{
+	struct run run;
+
+	(void)state;
+	make_mixture(true);
+	/* Of Ethernet no packet is of type 0x0800, of raw IP some are of version 4. */
+	start(&run, (struct source_pcap_config){ .filter = "ip" });
+	read_on(&run, 100, UINT64_MAX);
+	CHECK_EQ(run.source->err, 0);
+	CHECK_EQ(run.packets, 8); /* 0x41, 0x43, .. 0x4f */
+	CHECK_EQ(filtered(&run), 248);
+	CHECK_STR(run.source->ops->describe(run.source, 0)->filter, "ip");
+	CHECK_STR(run.source->ops->describe(run.source, 1)->filter, "(tcp) and (ip)");
+	stop(&run);
+}
+
+static void a_filter_that_a_link_type_has_not_is_an_error(void **state)
+{
+	struct run run;
+
+	(void)state;
+	make_mixture(false);
+	start(&run, (struct source_pcap_config){ .filter = "ether[0] = 0 or ether host 1:2:3:4:5:6",
+						 .label = "host-c" });
+	read_on(&run, 100, UINT64_MAX);
+	CHECK_EQ(run.packets, 1);
+	CHECK_EQ(run.source->err, -EINVAL);
+	CHECK(strstr(source_pcap_error(run.source), "on host-c:other, of link type 101: "));
+	stop(&run);
+}
+
 static void a_cut_file_gives_what_it_has_and_an_error(void **state)
 {
 	struct run run;
@@ -290,6 +380,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_pcapng_is_read_whole),
 		TEST(it_goes_on_where_it_was),
+		TEST(what_does_not_match_is_counted_and_not_shown),
+		TEST(each_interface_is_judged_by_its_own_link_type),
+		TEST(a_filter_that_a_link_type_has_not_is_an_error),
 		TEST(a_cut_file_gives_what_it_has_and_an_error),
 		TEST(compressed_files_are_read_the_same),
 		TEST(garbage_is_refused),
