@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/dump_filter.h"
 #include "agent/list_interfaces.h"
 #include "common/log.h"
 
@@ -63,6 +64,8 @@ int main(int argc, char **argv)
 		code = list_interfaces(options.json);
 	} else if (options.list_timestamps) {
 		code = timestamps_list(&options);
+	} else if (options.dump_filter) {
+		code = dump_filter(&options);
 	} else if (options.detach) {
 		code = detach(&options);
 	} else {

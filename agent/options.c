@@ -97,6 +97,12 @@ static const struct config_option options[] = {
 	  .metavar = "RULE",
 	  .help = "one more filter, as 'NAME [priority=N] [keep=BYTES|headers+BYTES]: EXPR'; "
 		  "what any of them matches is captured" },
+	{ .name = "dump-filter",
+	  .letter = 'd',
+	  .type = CONFIG_FLAG,
+	  AT(dump_filter),
+	  .flags = CONFIG_F_COMMAND_LINE,
+	  .help = "print the filter as libpcap compiles it, and exit" },
 	{ .name = "count",
 	  .letter = 'c',
 	  .type = CONFIG_COUNT,
@@ -495,7 +501,11 @@ int agent_options_check(const struct agent_options *o, char error[256])
 		return refuse(error, "--name takes 1 to 64 of a-z 0-9 . _ - and no leading dot");
 	if (o->json && !o->list_interfaces)
 		return refuse(error, "--json is for --list-interfaces (-D)");
-	if (o->list_interfaces || o->list_timestamps || o->detach)
+	if (o->dump_filter && o->read)
+		return refuse(error, "-d is for the filter of an interface: leave out -r");
+	if (o->dump_filter && o->interfaces.count > 1)
+		return refuse(error, "-d prints one filter: give one interface");
+	if (o->list_interfaces || o->list_timestamps || o->detach || o->dump_filter)
 		return 0;
 	if (o->ring_bytes && o->ring_bytes < RING_MIN)
 		return refuse(error, "--ring-size is at least 512KiB, or 0");
@@ -626,7 +636,8 @@ const struct config_program agent_program = {
 		"       xcapd -r FILE -w FILE | --aggregator HOST:PORT ... [OPTION...] [EXPR...]\n"
 		"       xcapd --detach [--name INSTANCE]\n"
 		"       xcapd -D [--json]\n"
-		"       xcapd -J [-i IF[,IF...]]",
+		"       xcapd -J [-i IF[,IF...]]\n"
+		"       xcapd -d [-i IF] EXPR...",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.positional = "EXPR",

@@ -42,7 +42,7 @@ struct agent_options {
 	uint64_t lanes;		 /* 0: automatic */
 	struct config_list cpus; /* for machine_cpu_list(); empty: automatic */
 	int timestamp_source;	 /* see agent_options_timestamps() */
-	bool list_interfaces, list_timestamps, json;
+	bool list_interfaces, list_timestamps, json, dump_filter;
 
 	/* replay */
 	const char *read; /* "-": standard input */

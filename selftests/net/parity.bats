@@ -62,7 +62,7 @@ help_texts() {
 	for program in xcapd xcap-aggregator; do
 		diff <(settings "$program" | tr _ - | sort) \
 			<("$XCAP_BIN/$program" --help | sed -nE 's/^  (-., |    )--([a-z-]+).*/\2/p' |
-				grep -vxE 'help|version|config|print-config|check-config|detach|list-interfaces|list-time-stamp-types|json' |
+				grep -vxE 'help|version|config|print-config|check-config|detach|list-interfaces|list-time-stamp-types|json|dump-filter' |
 				sort) || fail "^ $program: < settings, > options"
 	done
 }

@@ -166,3 +166,21 @@ file_with() {
 	equal "if_filter" "$(capinfos merged.pcapng 2>/dev/null | sed -n 's/.*Filter string = //p')" \
 		"$expression"
 }
+
+@test "xcapd -d prints the filter of the interface as tcpdump -d does" {
+	local expression
+
+	new_ns a
+	in_ns a ip tuntap add dev tun0 mode tun
+	for expression in "" "tcp port 443 and host 10.1.2.3" "vlan and ip6 or arp" "len > 100"; do
+		run -0 --separate-stderr "$XCAP_BIN/xcapd" -d "$expression"
+		equal "'$expression'" "$output" "$(tcpdump -d -y EN10MB "$expression" 2>/dev/null)"
+	done
+	run -0 --separate-stderr in_ns a "$XCAP_BIN/xcapd" -d -i tun0 tcp port 80
+	equal "raw IP" "$output" "$(tcpdump -d -y RAW tcp port 80 2>/dev/null)"
+	run -1 --separate-stderr "$XCAP_BIN/xcapd" -d -i nothing0 ip
+	[[ $stderr == *"no filter for interface nothing0: No such device"* ]]
+	run -2 "$XCAP_BIN/xcapd" -d tcp prt 80
+	run -2 "$XCAP_BIN/xcapd" -d -r file ip
+	[[ $output == *"-d is for the filter of an interface: leave out -r"* ]]
+}
