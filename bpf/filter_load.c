@@ -16,7 +16,7 @@
 #define FRAGMENTS_FLAG (1u << 5) /* BPF_F_XDP_HAS_FRAGS */
 
 enum { R0, R1, R2, R3, R6 = 6, R7 = 7, FP = 10 };
-enum { AT_START, AT_TAG, AT_CALL, LABELS };
+enum { AT_TAG, AT_END, LABELS };
 
 #define FRAME(member) (-(int)sizeof(struct xcap_frame) + (int)offsetof(struct xcap_frame, member))
 
@@ -67,6 +67,12 @@ static void emit_own_tag(struct emitter *out, enum filter_hook hook)
 	emit_label(out, AT_TAG);
 }
 
+/* The function that stands behind so many instructions more. */
+static void emit_call(struct emitter *out, int distance)
+{
+	emit(out, EMIT(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, distance));
+}
+
 /* The frame from the context, then the filter behind it. */
 static int make_prologue(struct bpf_insn **ret, size_t *count, enum filter_hook hook, int beside_fd)
 {
@@ -85,8 +91,17 @@ static int make_prologue(struct bpf_insn **ret, size_t *count, enum filter_hook 
 	emit(&out, EMIT_MOV(R1, R6));
 	emit(&out, EMIT_MOV(R2, FP));
 	emit(&out, EMIT_OPK(BPF_ADD, R2, -(int)sizeof(struct xcap_frame)));
-	/* To the function behind the exit. */
-	emit(&out, EMIT(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 1));
+	if (beside_fd >= 0) {
+		emit_call(&out, 5);
+		emit(&out, EMIT_STORE(BPF_W, R7, offsetof(struct filter_beside, result), R0));
+		emit(&out, EMIT_LOAD(BPF_W, R1, R7, offsetof(struct filter_beside, is_live)));
+		emit_jump(&out, EMIT_IFK(BPF_JEQ, R1, 0), AT_END);
+		/* XDP: away with it; tcx: nothing. */
+		emit(&out, EMIT_SET(R0, 1));
+		emit_label(&out, AT_END);
+	} else {
+		emit_call(&out, 1);
+	}
 	emit(&out, EMIT_EXIT);
 	err = emit_end(&out, ret, count);
 	emit_release(&out);

@@ -12,7 +12,9 @@ struct filter_beside {
 	uint32_t start;
 	uint32_t has_tag;
 	uint8_t tag[4];
-	uint32_t cut; /* bytes that the frame had on the wire but not in the context */
+	uint32_t cut;	  /* bytes that the frame had on the wire but not in the context */
+	uint32_t is_live; /* the program is attached: what it returns means nothing to its hook */
+	uint32_t result;  /* the filter's last one, written by the program */
 };
 
 /* The map's descriptor, all of it 0, or a negative errno. */
