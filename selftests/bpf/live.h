@@ -82,15 +82,23 @@ static inline void live_forget(struct live *live)
 	live->devices[FILTER_TCX].program_fd = live->devices[FILTER_XDP].program_fd = -1;
 }
 
+/* The frame arrives at what is attached to the device. */
+static inline int live_send(const struct live_device *device, const uint8_t *frame, uint32_t len)
+{
+	struct tun_pi protocol = { .proto = 0xb588 }; /* 0x88b5: nobody's */
+	struct iovec parts[] = { { &protocol, sizeof(protocol) },
+				 { (void *)(uintptr_t)frame, len } };
+	ssize_t n = writev(device->tun_fd, parts, 2);
+
+	return n < 0 ? -errno : n == (ssize_t)(sizeof(protocol) + len) ? 0 : -EMSGSIZE;
+}
+
 /* What the program, loaded with the map, says to a frame that arrives. */
 static inline int live_run(uint32_t *result, struct live *live, enum filter_hook hook,
 			   int program_fd, const struct filter_beside *beside, const uint8_t *frame,
 			   uint32_t len)
 {
 	struct live_device *device = &live->devices[hook];
-	struct tun_pi protocol = { .proto = 0xb588 }; /* 0x88b5: nobody's */
-	struct iovec parts[] = { { &protocol, sizeof(protocol) },
-				 { (void *)(uintptr_t)frame, len } };
 	struct filter_beside value = *beside;
 	uint32_t key = 0;
 	int err;
@@ -100,8 +108,8 @@ static inline int live_run(uint32_t *result, struct live *live, enum filter_hook
 	err = live_attach(device, hook, program_fd);
 	if (!err)
 		err = filter_beside_set(live->beside_fd, &value);
-	if (!err && writev(device->tun_fd, parts, 2) != (ssize_t)(sizeof(protocol) + len))
-		err = -errno;
+	if (!err)
+		err = live_send(device, frame, len);
 	if (!err)
 		err = bpf_map_lookup_elem(live->beside_fd, &key, &value);
 	if (!err && value.result == LIVE_NOTHING)
