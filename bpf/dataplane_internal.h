@@ -49,6 +49,7 @@ struct dataplane_interface {
 };
 
 struct bpf_map;
+struct bpf_object;
 struct bpf_program;
 
 struct mode_ops {
@@ -94,4 +95,7 @@ int interface_write_info(struct dataplane_interface *interface) must_check;
 /* Of interface_filters.c: what is to be loaded, until interface_forget_code(). */
 int interface_compile_filters(struct dataplane_interface *interface,
 			      const struct filter_set *filters, char *error) must_check;
+/* bpf_object__load() with them. */
+int interface_load_object(const struct dataplane_interface *interface,
+			  struct bpf_object *object) must_check;
 void interface_forget_code(struct dataplane_interface *interface);

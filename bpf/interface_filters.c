@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "bpf/dataplane_internal.h"
+#include "bpf/splice.h"
 
 int interface_compile_filters(struct dataplane_interface *interface,
 			      const struct filter_set *filters, char *error)
@@ -24,6 +25,15 @@ int interface_compile_filters(struct dataplane_interface *interface,
 	return err ? explain_only(error, err, "cannot filter on %s: %s", interface->config.name,
 				  why)
 		   : 0;
+}
+
+int interface_load_object(const struct dataplane_interface *interface, struct bpf_object *object)
+{
+	const struct splice_code list[] = {
+		{ "xcap_filter", interface->filter.insns, interface->filter.count },
+	};
+
+	return splice_load(object, list, ARRAY_SIZE(list));
 }
 
 void interface_forget_code(struct dataplane_interface *interface)

@@ -10,7 +10,6 @@
 
 #include "bpf/compat.h"
 #include "bpf/mirror.skel.h"
-#include "bpf/splice.h"
 #include "common/pcapng.h"
 
 static void configure(const struct dataplane_interface *interface, struct xcap_mirror *skel)
@@ -127,7 +126,7 @@ static int load_programs(struct dataplane_interface *interface, int program_fds[
 	configure(interface, skel);
 	err = load_maps(interface, skel);
 	if (!err)
-		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
+		err = interface_load_object(interface, skel->obj);
 	if (!err)
 		err = keep_maps(interface, skel);
 	for (unsigned int i = 0; i < INSTANCE_LINKS && !err; i++)

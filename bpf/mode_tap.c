@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "bpf/compat.h"
-#include "bpf/splice.h"
 #include "bpf/tap.skel.h"
 #include "bpf/vlan.h"
 #include "common/log.h"
@@ -175,7 +174,7 @@ static int load_programs(struct dataplane_interface *interface, struct xcap_tap 
 	configure(interface, skel);
 	err = load_maps(interface, skel);
 	if (!err)
-		err = splice_load(skel->obj, interface->filter.insns, interface->filter.count);
+		err = interface_load_object(interface, skel->obj);
 	if (!err)
 		err = keep_maps(interface, skel);
 	return err ? explain(error, err, "cannot load the tap program for %s",

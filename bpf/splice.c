@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FUNCTION "xcap_filter"
-
 /* A function that is not static may be called with NULL, says the verifier. */
 static const struct bpf_insn prologue[] = {
 	{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = BPF_REG_2, .off = 2 },
@@ -24,7 +22,7 @@ static const struct bpf_insn prologue[] = {
 /* What splice_load() is loading; lists that libbpf borrows until the program is loaded. */
 static struct {
 	const struct bpf_object *object;
-	const struct bpf_insn *code;
+	const struct splice_code *list;
 	size_t count;
 	struct bpf_func_info *functions;
 	struct bpf_line_info *lines;
@@ -40,7 +38,8 @@ static size_t moved(const struct gap *gap, size_t at)
 	return at < gap->end ? at : at - (gap->end - gap->start) + gap->count;
 }
 
-static int find_gap(struct gap *ret, const struct bpf_prog_load_opts *opts, size_t insn_count)
+static int find_gap(struct gap *ret, const char *function, const struct bpf_prog_load_opts *opts,
+		    size_t insn_count)
 {
 	const struct bpf_func_info *list = opts->func_info;
 	const struct btf *btf = bpf_object__btf(current.object);
@@ -52,7 +51,7 @@ static int find_gap(struct gap *ret, const struct bpf_prog_load_opts *opts, size
 	for (__u32 i = 0; i < opts->func_info_cnt; i++) {
 		type = btf__type_by_id(btf, list[i].type_id);
 		name = type ? btf__name_by_offset(btf, type->name_off) : "";
-		if (strcmp(name, FUNCTION) != 0)
+		if (strcmp(name, function) != 0)
 			continue;
 		ret->start = list[i].insn_off;
 		ret->end = i + 1 < opts->func_info_cnt ? list[i + 1].insn_off : insn_count;
@@ -85,14 +84,15 @@ static void copy_insns(struct bpf_insn *to, const struct bpf_insn *from, size_t 
 static int move_functions(struct bpf_prog_load_opts *opts, const struct gap *gap)
 {
 	size_t size = opts->func_info_cnt * sizeof(*current.functions);
+	struct bpf_func_info *functions = malloc(size);
 
-	current.functions = malloc(size);
-	if (!current.functions)
+	if (!functions)
 		return -ENOMEM;
-	memcpy(current.functions, opts->func_info, size);
+	memcpy(functions, opts->func_info, size);
 	for (__u32 i = 0; i < opts->func_info_cnt; i++)
-		current.functions[i].insn_off = (__u32)moved(gap, current.functions[i].insn_off);
-	opts->func_info = current.functions;
+		functions[i].insn_off = (__u32)moved(gap, functions[i].insn_off);
+	free(current.functions);
+	opts->func_info = current.functions = functions;
 	return 0;
 }
 
@@ -100,34 +100,37 @@ static int move_functions(struct bpf_prog_load_opts *opts, const struct gap *gap
 static int move_lines(struct bpf_prog_load_opts *opts, const struct gap *gap)
 {
 	const struct bpf_line_info *list = opts->line_info;
+	struct bpf_line_info *lines;
 	__u32 count = 0;
 
 	if (!opts->line_info_cnt)
 		return 0;
 	if (opts->line_info_rec_size != sizeof(*list))
 		return -EOPNOTSUPP;
-	current.lines = malloc(opts->line_info_cnt * sizeof(*list));
-	if (!current.lines)
+	lines = malloc(opts->line_info_cnt * sizeof(*list));
+	if (!lines)
 		return -ENOMEM;
 	for (__u32 i = 0; i < opts->line_info_cnt; i++) {
 		if (list[i].insn_off > gap->start && list[i].insn_off < gap->end)
 			continue;
-		current.lines[count] = list[i];
-		current.lines[count++].insn_off = (__u32)moved(gap, list[i].insn_off);
+		lines[count] = list[i];
+		lines[count++].insn_off = (__u32)moved(gap, list[i].insn_off);
 	}
-	opts->line_info = current.lines;
+	free(current.lines);
+	opts->line_info = current.lines = lines;
 	opts->line_info_cnt = count;
 	return 0;
 }
 
-static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts)
+static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts,
+		    const struct splice_code *code)
 {
 	size_t before = bpf_program__insn_cnt(program), after;
-	struct gap gap = { .count = ARRAY_SIZE(prologue) + current.count };
+	struct gap gap = { .count = ARRAY_SIZE(prologue) + code->count };
 	struct bpf_insn *insns;
 	int err;
 
-	err = find_gap(&gap, opts, before);
+	err = find_gap(&gap, code->function, opts, before);
 	if (err)
 		return err;
 	after = moved(&gap, before);
@@ -136,8 +139,7 @@ static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts
 		return -ENOMEM;
 	copy_insns(insns, bpf_program__insns(program), before, &gap);
 	memcpy(insns + gap.start, prologue, sizeof(prologue));
-	memcpy(insns + gap.start + ARRAY_SIZE(prologue), current.code,
-	       current.count * sizeof(*insns));
+	memcpy(insns + gap.start + ARRAY_SIZE(prologue), code->insns, code->count * sizeof(*insns));
 	err = move_functions(opts, &gap);
 	if (!err)
 		err = move_lines(opts, &gap);
@@ -158,9 +160,15 @@ static void forget_lists(void)
 /* flags: what libbpf's own handler of the section would add. */
 static int prepare(struct bpf_program *program, struct bpf_prog_load_opts *opts, long flags)
 {
+	int err = 0;
+
 	opts->prog_flags |= (__u32)flags;
 	forget_lists();
-	return current.code ? put_code(program, opts) : 0;
+	for (size_t i = 0; i < current.count && !err; i++) {
+		if (current.list[i].insns)
+			err = put_code(program, opts, &current.list[i]);
+	}
+	return err;
 }
 
 int splice_init(void)
@@ -180,16 +188,17 @@ int splice_init(void)
 	return done ? 0 : id;
 }
 
-int splice_load(struct bpf_object *object, const struct bpf_insn *code, size_t count)
+int splice_load(struct bpf_object *object, const struct splice_code *list, size_t count)
 {
 	int err;
 
 	current.object = object;
-	current.code = code;
+	current.list = list;
 	current.count = count;
 	err = bpf_object__load(object);
 	forget_lists();
 	current.object = NULL;
-	current.code = NULL;
+	current.list = NULL;
+	current.count = 0;
 	return err;
 }

@@ -49,6 +49,13 @@ static void longer_than(__s32 len, size_t steps)
 	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
 }
 
+static int load(struct bpf_object *object, const struct bpf_insn *insns, size_t insn_count)
+{
+	const struct splice_code filter = { "xcap_filter", insns, insn_count };
+
+	return splice_load(object, &filter, 1);
+}
+
 static void run(int program_fd, size_t len)
 {
 	static struct packet packet;
@@ -87,7 +94,7 @@ static void in_mirror(void **state)
 		assert_non_null(skel);
 		skel->rodata->xcap_config.has_filter = true;
 		longer_than(100, c->steps);
-		CHECK_EQ(splice_load(skel->obj, code, count), 0);
+		CHECK_EQ(load(skel->obj, code, count), 0);
 		run(bpf_program__fd(skel->progs.xcap_ingress), 100);
 		run(bpf_program__fd(skel->progs.xcap_egress), 60);
 		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 2);
@@ -109,7 +116,7 @@ static void in_tap(void **state)
 		bpf_program__set_autoload(skel->progs.xcap_tap_tag, false);
 		skel->rodata->xcap_config.has_filter = true;
 		longer_than(100, c->steps);
-		CHECK_EQ(splice_load(skel->obj, code, count), 0);
+		CHECK_EQ(load(skel->obj, code, count), 0);
 		run(bpf_program__fd(skel->progs.xcap_tap), 100);
 		CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 1);
 		run(bpf_program__fd(skel->progs.xcap_tap), 101);
@@ -125,7 +132,7 @@ static void without_a_filter(void **state)
 
 	(void)state;
 	assert_non_null(skel);
-	CHECK_EQ(splice_load(skel->obj, NULL, 0), 0);
+	CHECK_EQ(load(skel->obj, NULL, 0), 0);
 	run(bpf_program__fd(skel->progs.xcap_ingress), 60);
 	CHECK_EQ(frames(skel->maps.xcap_count, XCAP_FILTERED), 0);
 	xcap_mirror__destroy(skel);
@@ -141,7 +148,7 @@ static void what_the_verifier_refuses(void **state)
 	count = 0;
 	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 0, 2, 4096, 0));
 	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
-	CHECK(splice_load(skel->obj, code, count) < 0);
+	CHECK(load(skel->obj, code, count) < 0);
 	xcap_mirror__destroy(skel);
 }
 
@@ -195,7 +202,7 @@ static void expressions_in_our_programs(void **state)
 		assert_non_null(mirror);
 		mirror->rodata->xcap_config.has_filter = true;
 		assert_int_equal(filter_translate(&made, filter, FILTER_TCX, error), 0);
-		assert_int_equal(splice_load(mirror->obj, made.insns, made.count), 0);
+		assert_int_equal(load(mirror->obj, made.insns, made.count), 0);
 		compare(bpf_program__fd(mirror->progs.xcap_ingress), mirror->maps.xcap_count,
 			filter);
 		filter_code_release(&made);
@@ -204,7 +211,7 @@ static void expressions_in_our_programs(void **state)
 		tap->rodata->xcap_config.has_filter = true;
 		bpf_program__set_autoload(tap->progs.xcap_tap_tag, false);
 		assert_int_equal(filter_translate(&made, filter, FILTER_XDP, error), 0);
-		assert_int_equal(splice_load(tap->obj, made.insns, made.count), 0);
+		assert_int_equal(load(tap->obj, made.insns, made.count), 0);
 		compare(bpf_program__fd(tap->progs.xcap_tap), tap->maps.xcap_count, filter);
 		filter_code_release(&made);
 		filter_destroy(filter);
