@@ -27,24 +27,34 @@ typedef struct __sk_buff parse_context;
 #define parse_load bpf_skb_load_bytes
 #endif
 
-enum parse_ether { PARSE_IPV4 = 0x0800, PARSE_IPV6 = 0x86dd };
+enum parse_ether { PARSE_IPV4 = 0x0800, PARSE_ARP = 0x0806, PARSE_IPV6 = 0x86dd };
 enum parse_protocol {
 	PARSE_HOP_BY_HOP = 0,
+	PARSE_ICMP = 1,
+	PARSE_IPV4_INSIDE = 4,
 	PARSE_TCP = 6,
 	PARSE_UDP = 17,
+	PARSE_DCCP = 33,
+	PARSE_IPV6_INSIDE = 41,
 	PARSE_ROUTING = 43,
 	PARSE_FRAGMENT = 44,
+	PARSE_GRE = 47,
 	PARSE_AH = 51,
+	PARSE_ICMPV6 = 58,
 	PARSE_DESTINATION = 60,
+	PARSE_SCTP = 132,
 	PARSE_MOBILITY = 135,
+	PARSE_UDP_LITE = 136,
 };
 
 struct parse_headers {
 	struct in6_addr source, destination; /* IPv4 mapped */
 	__u32 transport_at;		     /* offset of the transport header */
+	__u32 end;	  /* offset behind the packet by IP's own length; 0: it tells none */
 	__u8 protocol;	  /* of the transport header, which is there unless is_fragment */
 	bool is_fragment; /* other than the first */
-	__u16 pad;
+	bool has_more;	  /* fragments follow */
+	__u8 pad;
 };
 
 /* len bytes at offset at: in place, or copied to copy; NULL if the packet ends before. */
@@ -52,6 +62,8 @@ static __always_inline void *parse_peek(parse_context *context, __u32 at, void *
 {
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 
+	/* The verifier is to see the bound of this very value, not of one it was computed from. */
+	asm volatile("" : "+r"(at));
 	if (at > PARSE_OFFSET_MAX)
 		return NULL;
 	if (data + at + len <= end)
@@ -65,10 +77,10 @@ static __always_inline bool parse_is_vlan(__be16 type)
 }
 
 /* EtherType behind the tags, and in the upper half where its header begins; 0: none. */
-__noinline __u32 parse_ethernet(parse_context *context)
+__noinline __u32 parse_ethernet(parse_context *context, __u32 start)
 {
-	struct ethhdr copy, *ethernet = parse_peek(context, 0, &copy, sizeof(copy));
-	__u32 at = sizeof(copy);
+	struct ethhdr copy, *ethernet = parse_peek(context, start, &copy, sizeof(copy));
+	__u32 at = start + sizeof(copy);
 	__be16 type;
 
 	if (!ethernet)
@@ -113,9 +125,11 @@ static __always_inline bool parse_ipv4(parse_context *context, __u32 at,
 		return false;
 	headers->protocol = ip->protocol;
 	headers->is_fragment = ip->frag_off & bpf_htons(0x1fff);
+	headers->has_more = ip->frag_off & bpf_htons(0x2000);
 	parse_map_ipv4(&headers->source, ip->saddr);
 	parse_map_ipv4(&headers->destination, ip->daddr);
 	headers->transport_at = at + ip->ihl * 4;
+	headers->end = ip->tot_len ? at + bpf_ntohs(ip->tot_len) : 0;
 	return true;
 }
 
@@ -143,6 +157,7 @@ __noinline bool parse_extensions(parse_context *context, struct parse_headers *h
 			return false;
 		if (protocol == PARSE_FRAGMENT) {
 			headers->is_fragment = option->frag_off & bpf_htons(0xfff8);
+			headers->has_more = option->frag_off & bpf_htons(1);
 			at += sizeof(*option);
 		} else if (protocol == PARSE_AH) {
 			at += (option->reserved + 2) * 4;
@@ -166,19 +181,24 @@ static __always_inline bool parse_ipv6(parse_context *context, __u32 at,
 	if (!ip || ip->version != 6)
 		return false;
 	headers->protocol = ip->nexthdr;
-	headers->is_fragment = false;
+	headers->is_fragment = headers->has_more = false;
 	headers->source = ip->saddr;
 	headers->destination = ip->daddr;
 	headers->transport_at = at + sizeof(*ip);
+	headers->end = ip->payload_len ? at + sizeof(*ip) + bpf_ntohs(ip->payload_len) : 0;
 	return parse_is_extension(headers->protocol) ? parse_extensions(context, headers) : true;
 }
 
-/* start: of the IP header if is_raw, else the frame begins with Ethernet. False: it is not IP. */
-static __always_inline bool parse_ip(parse_context *context, bool is_raw, __u32 start,
-				     struct parse_headers *headers)
+/* Type of what is behind the link layer, if there is one, as parse_ethernet(). */
+static __always_inline __u32 parse_link(parse_context *context, bool is_raw, __u32 start)
 {
-	__u32 next = is_raw ? parse_raw(context, start) : parse_ethernet(context);
+	return is_raw ? parse_raw(context, start) : parse_ethernet(context, start);
+}
 
+/* next: of parse_link(). False: it is not IP. */
+static __always_inline bool parse_network(parse_context *context, __u32 next,
+					  struct parse_headers *headers)
+{
 	switch (next & 0xffff) {
 	case PARSE_IPV4:
 		return parse_ipv4(context, next >> 16, headers);
@@ -186,4 +206,11 @@ static __always_inline bool parse_ip(parse_context *context, bool is_raw, __u32 
 		return parse_ipv6(context, next >> 16, headers);
 	}
 	return false;
+}
+
+/* start: of the IP header if is_raw, else of Ethernet. False: it is not IP. */
+static __always_inline bool parse_ip(parse_context *context, bool is_raw, __u32 start,
+				     struct parse_headers *headers)
+{
+	return parse_network(context, parse_link(context, is_raw, start), headers);
 }
