@@ -32,13 +32,18 @@ struct {
 } xcap_filters SEC(".maps");
 
 /* Plain adds: bottom halves are off, so no other program of this interface runs on this CPU. */
-static __always_inline void count(__u32 counter, const struct xcap_count *packet)
+static __always_inline void count_in(void *map, __u32 counter, const struct xcap_count *packet)
 {
-	struct xcap_count *sum = bpf_map_lookup_elem(&xcap_count, &counter);
+	struct xcap_count *sum = bpf_map_lookup_elem(map, &counter);
 
 	if (!sum)
 		return;
 	sum->frames++;
 	sum->wire_packets += packet->wire_packets;
 	sum->bytes += packet->bytes;
+}
+
+static __always_inline void count(__u32 counter, const struct xcap_count *packet)
+{
+	count_in(&xcap_count, counter, packet);
 }

@@ -32,7 +32,7 @@ static __always_inline void judge_skb(struct __sk_buff *skb, const struct skb_wi
 		tag->protocol = skb->vlan_proto;
 		tag->control = bpf_htons(skb->vlan_tci);
 	}
-	judge(skb, &frame, &xcap_config, ret);
+	judge(skb, &frame, &xcap_config, &wire->count, ret);
 }
 
 static __always_inline int mirror(struct __sk_buff *skb, enum xcap_direction direction)

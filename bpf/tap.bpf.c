@@ -95,16 +95,16 @@ static __always_inline bool tap_put_meta(struct xdp_md *ctx, __u64 time_ns, __u3
 	return true;
 }
 
-static __always_inline void tap_judge(struct xdp_md *ctx, struct tap_tag tag, __u32 len,
-				      struct judgement *ret)
+static __always_inline void tap_judge(struct xdp_md *ctx, struct tap_tag tag,
+				      const struct xcap_count *packet, struct judgement *ret)
 {
-	struct xcap_frame frame = { .len = len };
+	struct xcap_frame frame = { .len = (__u32)packet->bytes };
 
 	if (tag.protocol) {
 		frame.has_tag = true;
 		*(struct tap_tag *)frame.tag = tag;
 	}
-	judge(ctx, &frame, &xcap_config, ret);
+	judge(ctx, &frame, &xcap_config, packet, ret);
 }
 
 static __always_inline void tap_count_queue(__u32 queue)
@@ -135,7 +135,7 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag, __u64 nic
 		count(XCAP_OTHER_DIRECTION, &packet);
 		return XDP_PASS;
 	}
-	tap_judge(ctx, tag, (__u32)packet.bytes, &judgement);
+	tap_judge(ctx, tag, &packet, &judgement);
 	if (judgement.fate != XCAP_HANDED) {
 		count(judgement.fate, &packet);
 		return XDP_PASS;

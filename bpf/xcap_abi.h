@@ -17,8 +17,8 @@
 
 /*
  * What became of a packet, one per-CPU array entry each per interface. At every moment
- *   seen = self + other_direction + filtered + handed + ring_full + too_long + no_memory +
- *          no_socket
+ *   seen = self + other_direction + filtered + sampled_out + handed + ring_full + too_long +
+ *          no_memory + no_socket
  * in frames, wire packets and bytes alike. tap: "handed" is redirected, which is not yet received.
  *   too_long    its record is larger than the ring
  *   no_memory   its bytes are not to be had: no ring for this CPU, memory of a device, or an XDP
@@ -32,6 +32,7 @@
 	X(SELF, "self")                       \
 	X(OTHER_DIRECTION, "other_direction") \
 	X(FILTERED, "filtered")               \
+	X(SAMPLED_OUT, "sampled_out")         \
 	X(HANDED, "handed")                   \
 	X(RING_FULL, "ring_full")             \
 	X(TOO_LONG, "too_long")               \
@@ -70,6 +71,9 @@ struct xcap_config {
 	__u32 has_filter;     /* xcap_filter() is asked */
 	__u32 generation;     /* of the filters: goes with every packet */
 	__u32 asks;	      /* enum xcap_asks bits */
+	__u32 has_policy;     /* xcap_policies are looked up; else every packet is kept whole */
+	__u32 has_ranks;      /* xcap_ranks are looked up: there are several filters */
+	__u32 decap;	      /* filters also see what tunnels carry */
 };
 
 /* What the driver is asked for of each packet that arrives. */
@@ -122,6 +126,11 @@ struct xcap_policy {
 struct xcap_filters {
 	__u32 generation;
 	char text[XCAP_FILTERS_TEXT]; /* ends with a NUL; cut off if it is longer */
+};
+
+/* Value of the array map xcap_slots: whose counter it is, for xcapctl and the next daemon. */
+struct xcap_slot {
+	char filter[64]; /* its name; empty: nobody's */
 };
 
 /* Record in a ring buffer; captured_len bytes of the frame follow. */
@@ -201,10 +210,11 @@ enum xcap_offload {
 };
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
-_Static_assert(sizeof(struct xcap_config) == 36, "xcap_config");
+_Static_assert(sizeof(struct xcap_config) == 48, "xcap_config");
 _Static_assert(sizeof(struct xcap_line) == 32, "xcap_line");
 _Static_assert(sizeof(struct xcap_clock) == 72, "xcap_clock");
 _Static_assert(sizeof(struct xcap_policy) == 16, "xcap_policy");
+_Static_assert(sizeof(struct xcap_slot) == 64, "xcap_slot");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
 _Static_assert(sizeof(struct xcap_meta) == 24, "xcap_meta");
 _Static_assert(sizeof(struct xcap_frame) == 16, "xcap_frame");
