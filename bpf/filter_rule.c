@@ -124,9 +124,9 @@ void filter_rule_print_words(const struct filter_rule *rule, char *ret, size_t s
 		snprintf(keep, sizeof(keep), " keep=%u", policy->keep_bytes);
 	if (policy->keep == XCAP_KEEP_HEADERS)
 		snprintf(keep, sizeof(keep), " keep=headers+%u", policy->keep_bytes);
-	if (policy->sample > 1)
+	if (policy->sample)
 		snprintf(sample, sizeof(sample), " sample=%u", policy->sample);
-	if (policy->sample_flow > 1)
+	if (policy->sample_flow)
 		snprintf(flow, sizeof(flow), " sample-flow=%u", policy->sample_flow);
 	snprintf(ret, size, "%s%s%s%s", priority, keep, sample, flow);
 }
