@@ -5,8 +5,8 @@
  *
  * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, filters, gone (what
  * interfaces detached since had counted); and for each interface
- * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,clock,ingress,egress} (mirror: two links) or
- * {info,count,clock,xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings
+ * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,clock,slots,matched} and {ingress,egress} (mirror:
+ * two links) or {xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings
  * and dataplane_attach() updates the programs through the links it finds, over the same maps;
  * dataplane_prune() then removes what nobody asked for any more.
  */
@@ -40,6 +40,8 @@ struct dataplane_interface_config {
 	uint32_t snaplen;
 	unsigned int directions; /* enum xcap_direction bits; both on loopback: arriving only */
 	const struct filter_set *filters; /* during the call; no rules: everything */
+	bool decap;			  /* they also see what tunnels carry */
+	struct xcap_policy usual;	  /* sampling, where no filter says another; not keep */
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool stamps;  /* ask the driver for the network card's time: dataplane_set_clock() */
@@ -125,6 +127,9 @@ uint64_t dataplane_queue_handed(const struct dataplane_interface *interface, uns
 /* Sum over the CPUs, into XCAP_COUNTER_COUNT entries. */
 int dataplane_counts(const struct dataplane_interface *interface,
 		     struct xcap_count *counts) must_check;
+/* What each filter matched, by its slot, into XCAP_FILTERS_MAX entries. */
+int dataplane_matched(const struct dataplane_interface *interface,
+		      struct xcap_count *counts) must_check;
 /* Of all interfaces that were detached while the instance goes on, also by daemons before. */
 int dataplane_gone_counts(const struct dataplane *dataplane, struct xcap_count *counts) must_check;
 

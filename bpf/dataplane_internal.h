@@ -11,6 +11,7 @@
 #include "bpf/instance.h"
 #include "bpf/netdev.h"
 #include "bpf/pins.h"
+#include "bpf/policies.h"
 #include "bpf/rings.h"
 
 struct dataplane {
@@ -22,6 +23,7 @@ struct dataplane {
 	int gone_fd; /* a map as xcap_count */
 	int filters_fd;
 	bool adopted;
+	uint32_t told_generation; /* of filters of which it was said what they are not asked */
 };
 
 struct dataplane_interface {
@@ -34,12 +36,16 @@ struct dataplane_interface {
 	struct xcap_info info;
 	char dir[PATH_MAX]; /* of its pins */
 	uint16_t link_type;
-	struct filter_code filter;    /* while loading; no instructions: everything matches */
+	struct filter_code filter; /* while loading; no instructions: everything matches */
+	struct filter_code other;  /* the same for the other link type, inside of tunnels */
+	struct policies policies;
+	bool has_ranks;
+	struct xcap_slot slots[XCAP_FILTERS_MAX]; /* as told with the next programs */
 	uint32_t generation;	      /* of the filters being loaded; info's: in force */
 	int next_fds[INSTANCE_LINKS]; /* programs prepared for each link, not in force; or -1 */
 	bool adopted;		      /* its pins are there, its links live */
 	int link_fds[INSTANCE_LINKS];
-	int info_fd, count_fd, clock_fd;
+	int info_fd, count_fd, clock_fd, matched_fd, slots_fd;
 	struct xcap_clock clock; /* as it is in the map */
 	int xsks_fd, handed_fd;	 /* tap */
 	int promiscuous_fd;
@@ -85,7 +91,7 @@ int interface_keep_map(const struct dataplane_interface *interface, struct bpf_m
 /* *fd is a descriptor of its own. */
 int interface_keep_program(const struct bpf_program *program, int *fd) must_check;
 /* After interface_keep_map() for the counters, before anything is attached. */
-void interface_counts_ready(const struct dataplane_interface *interface);
+int interface_counts_ready(const struct dataplane_interface *interface) must_check;
 int interface_pin(const struct dataplane_interface *interface, int fd, const char *name) must_check;
 /* The network card's time stamps on, or back to what they were before us. */
 int interface_stamps_on(struct dataplane_interface *interface, char *error) must_check;
@@ -95,6 +101,14 @@ int interface_write_info(struct dataplane_interface *interface) must_check;
 /* Of interface_filters.c: what is to be loaded, until interface_forget_code(). */
 int interface_compile_filters(struct dataplane_interface *interface,
 			      const struct filter_set *filters, char *error) must_check;
+/* Of interface_matched.c: what they are called. */
+void interface_name_slots(struct dataplane_interface *interface, const struct filter_set *filters);
+/* Before their programs are in force: into the pinned map; a new one has matched nothing yet. */
+int interface_tell_slots(const struct dataplane_interface *interface) must_check;
+/* What programs are told of them. */
+void interface_configure_filters(const struct dataplane_interface *interface,
+				 struct xcap_config *config, struct xcap_policy *policies,
+				 __u8 *ranks);
 /* bpf_object__load() with them. */
 int interface_load_object(const struct dataplane_interface *interface,
 			  struct bpf_object *object) must_check;

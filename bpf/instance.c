@@ -108,7 +108,7 @@ bool instance_is_whole(const char *dir, const struct xcap_info *info)
 	return true;
 }
 
-int instance_read_counts(int count_fd, struct xcap_count *counts)
+int instance_read_count_map(int fd, struct xcap_count *counts, __u32 entries)
 {
 	int cpus = libbpf_num_possible_cpus(), err = 0;
 	struct xcap_count *values;
@@ -118,10 +118,10 @@ int instance_read_counts(int count_fd, struct xcap_count *counts)
 	values = calloc((size_t)cpus, sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	for (__u32 counter = 0; counter < XCAP_COUNTER_COUNT && !err; counter++) {
+	for (__u32 counter = 0; counter < entries && !err; counter++) {
 		struct xcap_count sum = {};
 
-		err = bpf_map_lookup_elem(count_fd, &counter, values);
+		err = bpf_map_lookup_elem(fd, &counter, values);
 		for (int cpu = 0; cpu < cpus && !err; cpu++) {
 			sum.frames += values[cpu].frames;
 			sum.wire_packets += values[cpu].wire_packets;
@@ -131,6 +131,11 @@ int instance_read_counts(int count_fd, struct xcap_count *counts)
 	}
 	free(values);
 	return err;
+}
+
+int instance_read_counts(int count_fd, struct xcap_count *counts)
+{
+	return instance_read_count_map(count_fd, counts, XCAP_COUNTER_COUNT);
 }
 
 static uint64_t since(uint64_t before, uint64_t now)

@@ -27,7 +27,9 @@ bool instance_read_info(const char *dir, struct xcap_info *ret);
 bool instance_is_attached(const struct xcap_info *info);
 /* The same, and they are pinned here. */
 bool instance_is_whole(const char *dir, const struct xcap_info *info);
-/* Sum over the CPUs of a map xcap_count, into XCAP_COUNTER_COUNT entries. */
+/* Sum over the CPUs of a map of struct xcap_count, into so many entries. */
+int instance_read_count_map(int fd, struct xcap_count *counts, __u32 entries) must_check;
+/* The same of a map xcap_count, into XCAP_COUNTER_COUNT entries. */
 int instance_read_counts(int count_fd, struct xcap_count *counts) must_check;
 
 /* What was lost since the info was written, which is all if a driver began again at 0. */

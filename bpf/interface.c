@@ -35,6 +35,8 @@ void interface_free(struct dataplane_interface *interface)
 	close_fd(&interface->info_fd);
 	close_fd(&interface->count_fd);
 	close_fd(&interface->clock_fd);
+	close_fd(&interface->matched_fd);
+	close_fd(&interface->slots_fd);
 	close_fd(&interface->xsks_fd);
 	close_fd(&interface->handed_fd);
 	close_fd(&interface->promiscuous_fd);
@@ -93,11 +95,12 @@ int interface_pin(const struct dataplane_interface *interface, int fd, const cha
 	return instance_pin(fd, interface->dir, name);
 }
 
-void interface_counts_ready(const struct dataplane_interface *interface)
+int interface_counts_ready(const struct dataplane_interface *interface)
 {
 	if (interface->config.counts_ready)
 		interface->config.counts_ready(interface->config.context,
 					       dataplane_counts_id(interface));
+	return interface_tell_slots(interface);
 }
 
 int interface_write_info(struct dataplane_interface *interface)
@@ -160,6 +163,7 @@ static struct dataplane_interface *create_interface(struct dataplane *dataplane,
 	for (unsigned int i = 0; i < INSTANCE_LINKS; i++)
 		interface->link_fds[i] = interface->next_fds[i] = -1;
 	interface->info_fd = interface->count_fd = interface->xsks_fd = interface->handed_fd = -1;
+	interface->matched_fd = interface->slots_fd = -1;
 	interface->promiscuous_fd = interface->foreign_fd = interface->clock_fd = -1;
 	interface->next = dataplane->interfaces;
 	dataplane->interfaces = interface;

@@ -2,10 +2,73 @@
 /* The filters of an interface, and their change while it captures. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "bpf/dataplane_internal.h"
 #include "bpf/splice.h"
+#include "common/log.h"
+#include "common/pcapng.h"
+
+/* Takes out the filters that are none of this link type; they match no such packet. */
+static int take_out_refused(struct filter_set *set, uint16_t link_type, bool tell)
+{
+	char why[FILTER_ERROR_LEN];
+	int err = 0;
+
+	for (unsigned int i = 0; i < set->count && !err;) {
+		const char *name = set->rules[i].name;
+		struct filter_program *program = NULL;
+
+		err = filter_compile(&program, set->rules[i].expression, link_type, why);
+		filter_destroy(program);
+		if (!err) {
+			i++;
+			continue;
+		}
+		if (tell)
+			log_info("filter %s is not asked of packets in tunnels that begin with "
+				 "%s: %s",
+				 name, link_type == LINKTYPE_RAW ? "IP" : "Ethernet", why);
+		err = filter_set_delete(set, name);
+	}
+	return err;
+}
+
+/* The filters for what tunnels carry that begins otherwise than the interface's own frames. */
+static int compile_other(struct filter_program **ret, struct dataplane_interface *interface,
+			 const struct filter_set *filters, char *why)
+{
+	uint16_t link_type =
+		interface->link_type == LINKTYPE_RAW ? LINKTYPE_ETHERNET : LINKTYPE_RAW;
+	struct dataplane *dataplane = interface->dataplane;
+	struct filter_set set;
+	int err = filter_set_compile(ret, filters, link_type, why);
+
+	if (err != -EINVAL)
+		return err;
+	err = filter_set_copy(&set, filters);
+	if (err)
+		return explain(why, err, "cannot compile the filters");
+	err = take_out_refused(&set, link_type, dataplane->told_generation != set.generation);
+	dataplane->told_generation = set.generation;
+	if (!err)
+		err = filter_set_compile(ret, &set, link_type, why);
+	filter_set_release(&set);
+	return err;
+}
+
+static int translate_other(struct dataplane_interface *interface, const struct filter_set *filters,
+			   enum filter_hook hook, char *why)
+{
+	struct filter_program *program = NULL;
+	int err = compile_other(&program, interface, filters, why);
+
+	if (!err && program)
+		err = filter_translate(&interface->other, program, hook, why);
+	filter_destroy(program);
+	return err;
+}
 
 int interface_compile_filters(struct dataplane_interface *interface,
 			      const struct filter_set *filters, char *error)
@@ -22,15 +85,33 @@ int interface_compile_filters(struct dataplane_interface *interface,
 	if (!err && program)
 		err = filter_translate(&interface->filter, program, hook, why);
 	filter_destroy(program);
+	if (!err && filters && interface->config.decap)
+		err = translate_other(interface, filters, hook, why);
+	policies_make(&interface->policies, &interface->config.usual, filters);
+	interface->has_ranks = filters && filters->count > 1;
+	interface_name_slots(interface, filters);
 	return err ? explain_only(error, err, "cannot filter on %s: %s", interface->config.name,
 				  why)
 		   : 0;
+}
+
+void interface_configure_filters(const struct dataplane_interface *interface,
+				 struct xcap_config *config, struct xcap_policy *policies,
+				 __u8 *ranks)
+{
+	config->has_filter = interface->filter.count > 0;
+	config->has_policy = interface->policies.differ;
+	config->has_ranks = interface->has_ranks;
+	config->decap = interface->config.decap;
+	memcpy(policies, interface->policies.list, sizeof(interface->policies.list));
+	memcpy(ranks, interface->policies.ranks, sizeof(interface->policies.ranks));
 }
 
 int interface_load_object(const struct dataplane_interface *interface, struct bpf_object *object)
 {
 	const struct splice_code list[] = {
 		{ "xcap_filter", interface->filter.insns, interface->filter.count },
+		{ "xcap_filter_other", interface->other.insns, interface->other.count },
 	};
 
 	return splice_load(object, list, ARRAY_SIZE(list));
@@ -39,6 +120,7 @@ int interface_load_object(const struct dataplane_interface *interface, struct bp
 void interface_forget_code(struct dataplane_interface *interface)
 {
 	filter_code_release(&interface->filter);
+	filter_code_release(&interface->other);
 }
 
 static void forget_programs(struct dataplane_interface *interface)
@@ -97,8 +179,10 @@ static int replace(struct dataplane_interface *interface, unsigned int link)
 
 int dataplane_apply_filters(struct dataplane_interface *interface, char error[DATAPLANE_ERROR_LEN])
 {
-	int err = interface->next_fds[0] < 0 ? -EINVAL : replace(interface, 0);
+	int err = interface->next_fds[0] < 0 ? -EINVAL : interface_tell_slots(interface);
 
+	if (!err)
+		err = replace(interface, 0);
 	forget_programs(interface);
 	if (err)
 		return explain(error, err, "cannot replace the program at %s",

@@ -21,9 +21,10 @@ static void configure(const struct dataplane_interface *interface, struct xcap_m
 	config->directions = interface->config.directions;
 	config->ring_bytes = (uint32_t)interface->dataplane->rings.ring_bytes;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
-	config->has_filter = interface->filter.count > 0;
 	config->generation = interface->generation;
 	config->asks = interface->config.stamps ? XCAP_ASK_STAMP : 0;
+	interface_configure_filters(interface, config, skel->rodata->xcap_policies,
+				    skel->rodata->xcap_ranks);
 }
 
 static int load_maps(const struct dataplane_interface *interface, struct xcap_mirror *skel)
@@ -45,6 +46,12 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_mi
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_clock, "clock",
 					  interface->clock_fd);
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_slots, "slots",
+					  interface->slots_fd);
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_matched, "matched",
+					  interface->matched_fd);
 	return err;
 }
 
@@ -59,6 +66,12 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_mirror *
 	if (!err)
 		err = interface_keep_map(interface, skel->maps.xcap_clock, "clock",
 					 &interface->clock_fd);
+	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_slots, "slots",
+					 &interface->slots_fd);
+	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_matched, "matched",
+					 &interface->matched_fd);
 	return err;
 }
 
@@ -143,7 +156,7 @@ static int load(struct dataplane_interface *interface, char *error)
 	int err = load_programs(interface, program_fds, error);
 
 	if (!err)
-		interface_counts_ready(interface);
+		err = interface_counts_ready(interface);
 	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
 		if (!err)
 			err = attach(interface, program_fds[i], i, error);

@@ -80,8 +80,9 @@ static void configure(struct dataplane_interface *interface, struct xcap_tap *sk
 	config->snaplen = interface->config.snaplen;
 	config->directions = interface->config.directions;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
-	config->has_filter = interface->filter.count > 0;
 	config->generation = interface->generation;
+	interface_configure_filters(interface, config, skel->rodata->xcap_policies,
+				    skel->rodata->xcap_ranks);
 	config->pass_no_socket = 1;
 	config->asks = (interface->xdp.vlan_tag && !config->is_raw ? XCAP_ASK_TAG : 0) |
 		       (interface->config.stamps ? XCAP_ASK_STAMP : 0);
@@ -110,6 +111,12 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_ta
 		err = interface_reuse_map(interface, skel->maps.xcap_clock, "clock",
 					  interface->clock_fd);
 	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_slots, "slots",
+					  interface->slots_fd);
+	if (!err)
+		err = interface_reuse_map(interface, skel->maps.xcap_matched, "matched",
+					  interface->matched_fd);
+	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_xsks, "xsks",
 					  interface->xsks_fd);
 	if (!err)
@@ -131,6 +138,12 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_tap *ske
 	if (!err)
 		err = interface_keep_map(interface, skel->maps.xcap_clock, "clock",
 					 &interface->clock_fd);
+	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_slots, "slots",
+					 &interface->slots_fd);
+	if (!err)
+		err = interface_keep_map(interface, skel->maps.xcap_matched, "matched",
+					 &interface->matched_fd);
 	if (!err)
 		err = interface_keep_map(interface, skel->maps.xcap_xsks, "xsks",
 					 &interface->xsks_fd);
@@ -194,7 +207,7 @@ static int load(struct dataplane_interface *interface, char *error)
 		interface->info.flags |= XCAP_INFO_GENERIC;
 	err = load_programs(interface, interface->tap, error);
 	if (!err)
-		interface_counts_ready(interface);
+		err = interface_counts_ready(interface);
 	return err;
 }
 
