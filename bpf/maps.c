@@ -88,6 +88,23 @@ static int read_rings(const char *dir, struct maps_instance *instance)
 	}
 }
 
+static int read_slots(const char *dir, struct maps_interface *interface)
+{
+	int fd = instance_open_pin(dir, "slots"), err = 0;
+
+	if (fd < 0)
+		return fd;
+	for (__u32 slot = 0; slot < XCAP_FILTERS_MAX && !err; slot++)
+		err = bpf_map_lookup_elem(fd, &slot, &interface->slots[slot]);
+	close(fd);
+	fd = err ? err : instance_open_pin(dir, "matched");
+	if (fd < 0)
+		return fd;
+	err = instance_read_count_map(fd, interface->matched, XCAP_FILTERS_MAX);
+	close(fd);
+	return err;
+}
+
 static int read_interface(const char *dir, struct maps_instance *instance)
 {
 	struct maps_interface *interface;
@@ -104,6 +121,8 @@ static int read_interface(const char *dir, struct maps_instance *instance)
 	interface = grow(&instance->interfaces, &instance->interface_count, sizeof(*interface));
 	err = interface ? instance_read_counts(fd, interface->counts) : -ENOMEM;
 	close(fd);
+	if (!err)
+		err = read_slots(dir, interface);
 	if (err)
 		return err;
 	interface->info = info;

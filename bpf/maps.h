@@ -16,6 +16,8 @@ struct maps_ring {
 struct maps_interface {
 	struct xcap_info info;
 	struct xcap_count counts[XCAP_COUNTER_COUNT];
+	struct xcap_slot slots[XCAP_FILTERS_MAX];
+	struct xcap_count matched[XCAP_FILTERS_MAX];
 	struct xcap_nic nic; /* lost since the capture began */
 	bool has_nic;	     /* it is in our network namespace */
 	bool attached;	     /* its links live and their device exists */

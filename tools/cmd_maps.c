@@ -75,6 +75,24 @@ static json_t *counters_json(const struct xcap_count *counts)
 	return counters;
 }
 
+static json_t *matched_json(const struct maps_interface *interface)
+{
+	json_t *list = json_array(), *matched;
+
+	for (unsigned int i = 0; i < XCAP_FILTERS_MAX; i++) {
+		const struct xcap_slot *slot = &interface->slots[i];
+
+		if (!*slot->filter)
+			continue;
+		matched = count_json(&interface->matched[i]);
+		json_object_set_new(
+			matched, "filter",
+			json_stringn(slot->filter, strnlen(slot->filter, sizeof(slot->filter))));
+		json_array_append_new(list, matched);
+	}
+	return list;
+}
+
 static json_t *interface_json(const struct maps_interface *interface)
 {
 	const struct xcap_info *info = &interface->info;
@@ -84,7 +102,7 @@ static json_t *interface_json(const struct maps_interface *interface)
 		nic = json_pack("{s:I, s:I, s:I}", "missed", (json_int_t)interface->nic.missed,
 				"fifo", (json_int_t)interface->nic.fifo, "rx_dropped",
 				(json_int_t)interface->nic.rx_dropped);
-	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:I, s:o, s:I, s:o?}",
+	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:I, s:o, s:o, s:I, s:o?}",
 			 "name", info->ifname, (int)strnlen(info->ifname, sizeof(info->ifname)),
 			 "ifindex", info->ifindex, "mode", mode_name(interface), "generic",
 			 !!(info->flags & XCAP_INFO_GENERIC), "pinned",
@@ -92,7 +110,8 @@ static json_t *interface_json(const struct maps_interface *interface)
 			 "snaplen", info->snaplen, "in", !!(info->directions & XCAP_IN), "out",
 			 !!(info->directions & XCAP_OUT), "filter_generation",
 			 (json_int_t)info->generation, "counters", counters_json(interface->counts),
-			 "started_ns", (json_int_t)info->started_ns, "nic", nic);
+			 "matched", matched_json(interface), "started_ns",
+			 (json_int_t)info->started_ns, "nic", nic);
 }
 
 static json_t *filters_json(const struct xcap_filters *filters)
@@ -136,15 +155,33 @@ static int print_json(const struct maps_instance *list, size_t count)
 	return err ? EXIT_FAILURE : 0;
 }
 
+static void print_row(const char *name, const struct xcap_count *count)
+{
+	printf("    %-16s %16llu %16llu %20llu\n", name, (unsigned long long)count->frames,
+	       (unsigned long long)count->wire_packets, (unsigned long long)count->bytes);
+}
+
 static void print_counters(const struct xcap_count *counts)
 {
 	printf("    %-16s %16s %16s %20s\n", "", "frames", "wire packets", "bytes");
 	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++) {
 		if (counts[i].frames || i == XCAP_SEEN || i == XCAP_HANDED)
-			printf("    %-16s %16llu %16llu %20llu\n", xcap_counter_name(i),
-			       (unsigned long long)counts[i].frames,
-			       (unsigned long long)counts[i].wire_packets,
-			       (unsigned long long)counts[i].bytes);
+			print_row(xcap_counter_name(i), &counts[i]);
+	}
+}
+
+/* Under the counters: what each filter matched. */
+static void print_matched(const struct maps_interface *interface)
+{
+	char name[sizeof(interface->slots[0].filter) + sizeof("filter ")];
+
+	for (unsigned int i = 0; i < XCAP_FILTERS_MAX; i++) {
+		const struct xcap_slot *slot = &interface->slots[i];
+
+		if (!*slot->filter)
+			continue;
+		snprintf(name, sizeof(name), "filter %.64s", slot->filter);
+		print_row(name, &interface->matched[i]);
 	}
 }
 
@@ -157,6 +194,7 @@ static void print_interface(const struct maps_interface *interface)
 	       info->flags & XCAP_INFO_UNPINNED ? ", not pinned" : "", info->snaplen,
 	       interface->attached ? "" : ", NOT ATTACHED");
 	print_counters(interface->counts);
+	print_matched(interface);
 	if (interface->has_nic)
 		printf("    lost by the NIC before these: missed %llu, fifo %llu\n",
 		       (unsigned long long)interface->nic.missed,
