@@ -81,6 +81,7 @@ static void add_reading(struct agent_account *sum, const struct interface_readin
 	sum->self += account.self;
 	sum->other_direction += account.other_direction;
 	sum->filtered += account.filtered;
+	sum->sampled_out += account.sampled_out;
 	for (unsigned int d = 0; d < INTERFACE_DROP_LOST; d++)
 		sum->dropped[d] += account.dropped[d];
 }

@@ -58,7 +58,7 @@ int agent_instance_name(char ret[AGENT_ID_MAX + 1], const struct agent_options *
  * frames, not wire packets. As struct interface_account but for received to delivered.
  */
 struct agent_account {
-	uint64_t arrived, seen, self, other_direction, filtered;
+	uint64_t arrived, seen, self, other_direction, filtered, sampled_out;
 	uint64_t dropped[INTERFACE_DROP_COUNT];
 	uint64_t received; /* taken by the lanes */
 	uint64_t lost[LOSS_REASON_COUNT];

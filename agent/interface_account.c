@@ -46,9 +46,11 @@ void interface_account_make(struct interface_account *ret, const struct interfac
 		.self = counts[XCAP_SELF].frames,
 		.other_direction = counts[XCAP_OTHER_DIRECTION].frames,
 		.filtered = counts[XCAP_FILTERED].frames,
+		.sampled_out = counts[XCAP_SAMPLED_OUT].frames,
 		.delivered = reading->taken,
 	};
-	uint64_t known = sum.self + sum.other_direction + sum.filtered + sum.delivered;
+	uint64_t known =
+		sum.self + sum.other_direction + sum.filtered + sum.sampled_out + sum.delivered;
 
 	sum.dropped[INTERFACE_DROP_NIC] = reading->nic.missed + reading->nic.fifo;
 	sum.dropped[INTERFACE_DROP_RING_FULL] = counts[XCAP_RING_FULL].frames;
@@ -83,7 +85,7 @@ struct pcapng_statistics interface_account_statistics(const struct interface_acc
 		.received = account->seen,
 		.dropped = account->dropped[INTERFACE_DROP_NIC],
 		.filter_accepted = account->seen - account->self - account->other_direction -
-				   account->filtered,
+				   account->filtered - account->sampled_out,
 		.os_dropped = interface_account_kernel_dropped(account),
 		.delivered = account->delivered,
 	};

@@ -32,10 +32,11 @@ struct interface_reading {
 /*
  * In frames, up to the lanes:
  *   arrived = dropped[nic] + seen
- *   seen = self + other_direction + filtered + dropped[all others] + delivered + pending
+ *   seen = self + other_direction + filtered + sampled_out + dropped[all others] + delivered +
+ *          pending
  */
 struct interface_account {
-	uint64_t arrived, seen, self, other_direction, filtered;
+	uint64_t arrived, seen, self, other_direction, filtered, sampled_out;
 	uint64_t dropped[INTERFACE_DROP_COUNT];
 	uint64_t delivered; /* taken by the lanes */
 	uint64_t pending;   /* handed over and not yet taken */

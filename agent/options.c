@@ -103,6 +103,27 @@ static const struct config_option options[] = {
 	  AT(dump_filter),
 	  .flags = CONFIG_F_COMMAND_LINE,
 	  .help = "print the filter as libpcap compiles it, and exit" },
+	{ .name = "decap",
+	  .type = CONFIG_FLAG,
+	  AT(decap),
+	  .help = "filters also see what is inside of VXLAN, GENEVE, GRE and IP in IP; what is "
+		  "captured is the whole packet" },
+	{ .name = "sample",
+	  .type = CONFIG_COUNT,
+	  AT(sample),
+	  .metavar = "N",
+	  .fallback = "1",
+	  .min = 1,
+	  .max = INT32_MAX,
+	  .help = "capture one packet of N that match, at random" },
+	{ .name = "sample-flow",
+	  .type = CONFIG_COUNT,
+	  AT(sample_flow),
+	  .metavar = "N",
+	  .fallback = "1",
+	  .min = 1,
+	  .max = INT32_MAX,
+	  .help = "capture one flow of N, all its packets in both directions" },
 	{ .name = "count",
 	  .letter = 'c',
 	  .type = CONFIG_COUNT,
@@ -473,6 +494,9 @@ static int check_replay(const struct agent_options *o, char error[256])
 		return refuse(error, "-Q is for capturing, not for packets that are read (-r)");
 	if (agent_options_speed(&speed, o->speed_text))
 		return refuse(error, "--speed takes a factor from 0.001 to 1000000, or max");
+	if (o->decap || o->sample > 1 || o->sample_flow > 1)
+		return refuse(error, "--decap, --sample and --sample-flow are for capturing, not "
+				     "for packets that are read (-r)");
 	if (o->label && !agent_id_valid(o->label))
 		return refuse(error, "--label takes 1 to 64 of a-z 0-9 . _ -");
 	return 0;

@@ -31,12 +31,14 @@ struct agent_options {
 	uint64_t snaplen;
 	const char *filter;		  /* pcap-filter(7); NULL: everything */
 	struct config_list named_filters; /* for filter_rule_parse() */
-	uint64_t count;			  /* 0: no end */
-	int direction;			  /* enum agent_direction */
-	int preset;	       /* enum agent_preset; its values are in the fields below */
-	uint64_t buffer_bytes; /* all rings together; 0: see agent_options_buffer() */
-	uint64_t ring_bytes;   /* of each CPU; 0: automatic */
-	uint64_t umem_bytes;   /* of each queue; 0: automatic */
+	bool decap;
+	uint64_t sample, sample_flow; /* one of so many; 1: each */
+	uint64_t count;		      /* 0: no end */
+	int direction;		      /* enum agent_direction */
+	int preset;		      /* enum agent_preset; its values are in the fields below */
+	uint64_t buffer_bytes;	      /* all rings together; 0: see agent_options_buffer() */
+	uint64_t ring_bytes;	      /* of each CPU; 0: automatic */
+	uint64_t umem_bytes;	      /* of each queue; 0: automatic */
 	bool no_promiscuous;
 	bool force;
 	uint64_t lanes;		 /* 0: automatic */

@@ -64,7 +64,8 @@ void agent_print_summary(struct agent *agent)
 		" packets dropped\n",
 		agent->shared.count_max ? MIN(account.received, agent->shared.count_max)
 					: account.received,
-		account.seen - account.self - account.other_direction - account.filtered,
+		account.seen - account.self - account.other_direction - account.filtered -
+			account.sampled_out,
 		agent_account_dropped(&account));
 	for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
 		print_reason(account.dropped[d], interface_drop_name(d));
@@ -105,12 +106,12 @@ static json_t *interface_account_json(const struct interface_reading *reading)
 	struct interface_account a;
 
 	interface_account_make(&a, reading);
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:I,s:I}", "arrived",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:o,s:I,s:I}", "arrived",
 			 (json_int_t)a.arrived, "seen", (json_int_t)a.seen, "self",
 			 (json_int_t)a.self, "other_direction", (json_int_t)a.other_direction,
-			 "filtered", (json_int_t)a.filtered, "sampled_out", 0, "cut", 0, "dropped",
-			 drops_json(a.dropped), "delivered", (json_int_t)a.delivered, "pending",
-			 (json_int_t)a.pending);
+			 "filtered", (json_int_t)a.filtered, "sampled_out",
+			 (json_int_t)a.sampled_out, "cut", 0, "dropped", drops_json(a.dropped),
+			 "delivered", (json_int_t)a.delivered, "pending", (json_int_t)a.pending);
 }
 
 static json_t *interface_json(const struct agent_interface *interface)
@@ -245,14 +246,14 @@ static json_t *account_json(struct agent *agent)
 	dropped = drops_json(a.dropped);
 	for (uint32_t r = 0; r < LOSS_REASON_COUNT; r++)
 		json_object_set_new(dropped, loss_reason_name(r), count_json(a.lost[r]));
-	known = a.self + a.other_direction + a.filtered + agent_account_dropped(&a) + a.delivered +
-		a.pending;
-	json = json_pack("{s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o,s:I,s:I}", "arrived",
+	known = a.self + a.other_direction + a.filtered + a.sampled_out +
+		agent_account_dropped(&a) + a.delivered + a.pending;
+	json = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:o,s:I,s:I}", "arrived",
 			 (json_int_t)a.arrived, "seen", (json_int_t)a.seen, "self",
 			 (json_int_t)a.self, "other_direction", (json_int_t)a.other_direction,
-			 "filtered", (json_int_t)a.filtered, "sampled_out", 0, "cut", 0, "dropped",
-			 dropped, "delivered", (json_int_t)a.delivered, "pending",
-			 (json_int_t)a.pending);
+			 "filtered", (json_int_t)a.filtered, "sampled_out",
+			 (json_int_t)a.sampled_out, "cut", 0, "dropped", dropped, "delivered",
+			 (json_int_t)a.delivered, "pending", (json_int_t)a.pending);
 	json_object_set_new(json, "in_rings", count_json(a.arrived - known));
 	json_object_set_new(json, "in_rings_bytes", count_json(a.pending_ring_bytes));
 	return json;
