@@ -96,7 +96,7 @@ static __always_inline __u32 layer_transport_len(parse_context *context,
 	case PARSE_GRE:
 		return layer_gre_len(layer_gre(context, headers->transport_at));
 	case PARSE_UDP:
-	case PARSE_UDP_LITE:
+	case PARSE_UDPLITE:
 	case PARSE_ICMP:
 	case PARSE_ICMPV6:
 		return 8;

@@ -44,7 +44,7 @@ enum parse_protocol {
 	PARSE_DESTINATION = 60,
 	PARSE_SCTP = 132,
 	PARSE_MOBILITY = 135,
-	PARSE_UDP_LITE = 136,
+	PARSE_UDPLITE = 136,
 };
 
 struct parse_headers {
@@ -53,8 +53,9 @@ struct parse_headers {
 	__u32 end;	  /* offset behind the packet by IP's own length; 0: it tells none */
 	__u8 protocol;	  /* of the transport header, which is there unless is_fragment */
 	bool is_fragment; /* other than the first */
-	bool has_more;	  /* fragments follow */
+	bool more_fragments;
 	__u8 pad;
+	__u32 fragment_id; /* of a fragment; IPv4: of any packet */
 };
 
 /* len bytes at offset at: in place, or copied to copy; NULL if the packet ends before. */
@@ -125,7 +126,8 @@ static __always_inline bool parse_ipv4(parse_context *context, __u32 at,
 		return false;
 	headers->protocol = ip->protocol;
 	headers->is_fragment = ip->frag_off & bpf_htons(0x1fff);
-	headers->has_more = ip->frag_off & bpf_htons(0x2000);
+	headers->more_fragments = ip->frag_off & bpf_htons(0x2000);
+	headers->fragment_id = ip->id;
 	parse_map_ipv4(&headers->source, ip->saddr);
 	parse_map_ipv4(&headers->destination, ip->daddr);
 	headers->transport_at = at + ip->ihl * 4;
@@ -157,7 +159,8 @@ __noinline bool parse_extensions(parse_context *context, struct parse_headers *h
 			return false;
 		if (protocol == PARSE_FRAGMENT) {
 			headers->is_fragment = option->frag_off & bpf_htons(0xfff8);
-			headers->has_more = option->frag_off & bpf_htons(1);
+			headers->more_fragments = option->frag_off & bpf_htons(1);
+			headers->fragment_id = option->identification;
 			at += sizeof(*option);
 		} else if (protocol == PARSE_AH) {
 			at += (option->reserved + 2) * 4;
@@ -181,7 +184,8 @@ static __always_inline bool parse_ipv6(parse_context *context, __u32 at,
 	if (!ip || ip->version != 6)
 		return false;
 	headers->protocol = ip->nexthdr;
-	headers->is_fragment = headers->has_more = false;
+	headers->is_fragment = headers->more_fragments = false;
+	headers->fragment_id = 0;
 	headers->source = ip->saddr;
 	headers->destination = ip->daddr;
 	headers->transport_at = at + sizeof(*ip);

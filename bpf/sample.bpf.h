@@ -46,12 +46,12 @@ static __always_inline __u64 sample_end(const struct in6_addr *address, __u32 po
 
 static __always_inline bool sample_has_ports(const struct parse_headers *headers)
 {
-	if (headers->is_fragment || headers->has_more)
+	if (headers->is_fragment || headers->more_fragments)
 		return false;
 	switch (headers->protocol) {
 	case PARSE_TCP:
 	case PARSE_UDP:
-	case PARSE_UDP_LITE:
+	case PARSE_UDPLITE:
 	case PARSE_SCTP:
 	case PARSE_DCCP:
 		return true;
