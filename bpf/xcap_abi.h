@@ -14,6 +14,8 @@
 #define XCAP_SELF_MAX 32
 #define XCAP_FILTERS_MAX 64
 #define XCAP_FILTERS_TEXT 16380
+#define XCAP_PREFIX_PROBES 32
+#define XCAP_WATCH_MAX 65536
 
 /*
  * What became of a packet, one per-CPU array entry each per interface. At every moment
@@ -133,6 +135,82 @@ struct xcap_slot {
 	char filter[64]; /* its name; empty: nobody's */
 };
 
+/* What the lists say of an address; LONGER only in the map xcap_ipv4. */
+enum xcap_verdict { XCAP_NONE, XCAP_ALLOW, XCAP_DENY, XCAP_LONGER };
+
+/*
+ * An element of the array xcap_prefixes, a hash table: a prefix of IPv6, or of IPv4 longer than 24,
+ * or a signpost, from which the search goes on to longer ones. A prefix is in one of the
+ * XCAP_PREFIX_PROBES elements from xcap_prefix_slot() on, before the first that is empty. Its bit
+ * in xcap_hints, of xcap_prefix_bit(), is set: most that are not there are found out by that.
+ */
+struct xcap_prefix {
+	__u64 address[2]; /* host byte order; IPv4 mapped into IPv6 */
+	__u32 length;	  /* IPv4: plus 96 */
+	__u32 state; /* 0: empty; else what holds for addresses in it, enum xcap_verdict, plus 1 */
+};
+
+static inline __attribute__((always_inline)) __u64 xcap_prefix_hash(__u64 high, __u64 low,
+								    __u32 length)
+{
+	__u64 mix = (high ^ length) * 0x9e3779b97f4a7c15ull;
+
+	mix = (mix ^ mix >> 29 ^ low) * 0xbf58476d1ce4e5b9ull;
+	mix = (mix ^ mix >> 32) * 0x94d049bb133111ebull;
+	return mix ^ mix >> 32;
+}
+
+/* slots: how many prefixes may begin at. */
+static inline __attribute__((always_inline)) __u32 xcap_prefix_slot(__u64 hash, __u32 slots)
+{
+	return (__u32)((hash >> 32) * slots >> 32);
+}
+
+/* bits: a power of 2. */
+static inline __attribute__((always_inline)) __u32 xcap_prefix_bit(__u64 hash, __u32 bits)
+{
+	return (__u32)hash & (bits - 1);
+}
+
+/* rodata: the lists that a load of the programs goes by. */
+struct xcap_lists {
+	__u32 in_force;
+	__u32 needs_allow;	      /* there is a prefix that is allowed: nothing else is */
+	__u32 slots;		      /* 0: no table xcap_prefixes */
+	__u32 bits;		      /* in xcap_hints */
+	__u32 has_ipv4;		      /* there is a table xcap_ipv4 */
+	__u32 ipv4_count, ipv6_count; /* lengths in the table, the shortest first */
+	__u8 ipv4_lengths[16];	      /* plus 96 */
+	__u8 ipv6_lengths[132];
+};
+
+/* Value of the array xcap_listed, one entry, for those who look at the pins: prefixes in force. */
+struct xcap_list_counts {
+	__u32 allow_ipv4, allow_ipv6, deny_ipv4, deny_ipv6;
+};
+
+/*
+ * A flow that is captured whatever filters and lists say. Of the two ends the one comes first
+ * whose address, then port, is less as bytes; network byte order. No ports: 0.
+ */
+struct xcap_watch_key {
+	__u8 addresses[2][16]; /* IPv4 mapped into IPv6 */
+	__be16 ports[2];
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+/* Value of the hash xcap_watch. */
+struct xcap_watch {
+	__u64 expires_ns;     /* CLOCK_MONOTONIC */
+	__u64 packets, bytes; /* on the wire */
+};
+
+/* Value of the array xcap_watching, one entry. */
+struct xcap_watching {
+	__u32 count; /* entries in xcap_watch; 0: it is not looked into */
+};
+
 /* Record in a ring buffer; captured_len bytes of the frame follow. */
 struct xcap_record {
 	__u64 time_ns; /* CLOCK_MONOTONIC on arrival, by the kernel or the network card */
@@ -213,6 +291,11 @@ _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
 _Static_assert(sizeof(struct xcap_config) == 48, "xcap_config");
 _Static_assert(sizeof(struct xcap_line) == 32, "xcap_line");
 _Static_assert(sizeof(struct xcap_clock) == 72, "xcap_clock");
+_Static_assert(sizeof(struct xcap_prefix) == 24, "xcap_prefix");
+_Static_assert(sizeof(struct xcap_lists) == 176, "xcap_lists");
+_Static_assert(sizeof(struct xcap_list_counts) == 16, "xcap_list_counts");
+_Static_assert(sizeof(struct xcap_watch_key) == 40, "xcap_watch_key");
+_Static_assert(sizeof(struct xcap_watch) == 24, "xcap_watch");
 _Static_assert(sizeof(struct xcap_policy) == 16, "xcap_policy");
 _Static_assert(sizeof(struct xcap_slot) == 64, "xcap_slot");
 _Static_assert(sizeof(struct xcap_record) == 32, "xcap_record");
