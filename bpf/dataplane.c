@@ -13,6 +13,7 @@
 
 #include "bpf/dataplane_internal.h"
 #include "bpf/instance.h"
+#include "bpf/maps_create.h"
 #include "bpf/mirror.skel.h"
 #include "bpf/netns.h"
 #include "bpf/splice.h"
@@ -176,6 +177,21 @@ static int reset_self(const struct dataplane *dataplane)
 	return bpf_map_update_elem(dataplane->self_fd, &key, &self, BPF_ANY);
 }
 
+static int open_watch(struct dataplane *dataplane, uint32_t max)
+{
+	int err;
+
+	if (!max) {
+		watch_unpin(dataplane->dir);
+		return 0;
+	}
+	err = watch_open(&dataplane->watch, dataplane->dir, max);
+	if (!err && watch_entries_max(dataplane->watch) != max)
+		log_info("keeping the room for %u watched flows that is there, not for %u",
+			 watch_entries_max(dataplane->watch), max);
+	return err;
+}
+
 int dataplane_open(struct dataplane **ret, const struct dataplane_config *config,
 		   char error[DATAPLANE_ERROR_LEN])
 {
@@ -187,6 +203,7 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	libbpf_set_print(log_libbpf);
 	dataplane->self_fd = dataplane->gone_fd = dataplane->filters_fd = -1;
 	dataplane->rings.map_fd = -1;
+	dataplane->lists = (struct prefixes_maps)PREFIXES_MAPS_NONE;
 	dataplane->lock.run_fd = dataplane->lock.pins_fd = -1;
 	err = splice_init();
 	if (err)
@@ -204,6 +221,8 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 		err = create_maps(dataplane, config);
 	if (!err)
 		err = reset_self(dataplane);
+	if (!err)
+		err = open_watch(dataplane, config->watch_max);
 	if (err) {
 		explain_load(error, err);
 		goto fail;
@@ -248,6 +267,8 @@ void dataplane_close(struct dataplane *dataplane)
 	close_fd(&dataplane->self_fd);
 	close_fd(&dataplane->gone_fd);
 	close_fd(&dataplane->filters_fd);
+	prefixes_maps_release(&dataplane->lists);
+	watch_close(dataplane->watch);
 	pins_unlock(&dataplane->lock, empty);
 	free(dataplane);
 }
@@ -324,6 +345,57 @@ int dataplane_self_add(struct dataplane *dataplane, const uint8_t address[16], u
 		return -ENOSPC;
 	self.list[self.count++] = own;
 	return bpf_map_update_elem(dataplane->self_fd, &key, &self, BPF_ANY);
+}
+
+/* For those who look at the pins. */
+static int tell_listed(const struct dataplane *dataplane, const struct prefixes *lists)
+{
+	int fd = instance_open_pin(dataplane->dir, "listed"), err = 0;
+	struct xcap_list_counts counts;
+	__u32 key = 0;
+
+	if (fd == -ENOENT) {
+		fd = maps_create("xcap_listed", 0);
+		err = fd < 0 ? fd : instance_pin(fd, dataplane->dir, "listed");
+	}
+	if (fd < 0)
+		return fd;
+	prefixes_count(lists, &counts);
+	if (!err)
+		err = bpf_map_update_elem(fd, &key, &counts, BPF_ANY);
+	close(fd);
+	return err;
+}
+
+int dataplane_set_lists(struct dataplane *dataplane, const struct prefixes *lists,
+			char error[DATAPLANE_ERROR_LEN])
+{
+	static const struct prefixes none;
+	struct prefixes_maps maps;
+	int err;
+
+	lists = lists ?: &none;
+	err = prefixes_maps_create(&maps, lists);
+	if (!err) {
+		err = tell_listed(dataplane, lists);
+		if (err)
+			prefixes_maps_release(&maps);
+	}
+	if (err)
+		return explain(error, err, "cannot load a list of %zu prefixes", lists->count);
+	prefixes_maps_release(&dataplane->lists);
+	dataplane->lists = maps;
+	return 0;
+}
+
+struct watch *dataplane_watch(const struct dataplane *dataplane)
+{
+	return dataplane->watch;
+}
+
+int dataplane_share_maps(const struct dataplane *dataplane, const struct bpf_object *object)
+{
+	return prefixes_maps_use(&dataplane->lists, object) ?: watch_use(dataplane->watch, object);
 }
 
 int dataplane_default_interface(char name[16])

@@ -4,9 +4,10 @@
  * thread that created it (control); counters may be read from any.
  *
  * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, filters, gone (what
- * interfaces detached since had counted); and for each interface
- * BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,clock,slots,matched} and {ingress,egress} (mirror:
- * two links) or {xdp,xsks,handed} (tap). They outlive the daemon; dataplane_open() adopts rings
+ * interfaces detached since had counted), listed (how many prefixes), watch and watching (flows);
+ * and for each interface BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,clock,slots,matched} and
+ * {ingress,egress} (mirror: two links) or {xdp,xsks,handed} (tap). They outlive the daemon;
+ * dataplane_open() adopts rings
  * and dataplane_attach() updates the programs through the links it finds, over the same maps;
  * dataplane_prune() then removes what nobody asked for any more.
  */
@@ -17,12 +18,14 @@
 
 #include "bpf/explain.h"
 #include "bpf/filter_set.h"
+#include "bpf/prefixes.h"
 #include "bpf/xcap_abi.h"
 #include "common/util.h"
 
 #define DATAPLANE_ERROR_LEN EXPLAIN_LEN
 
 struct dataplane;
+struct watch;
 struct dataplane_interface;
 
 struct dataplane_config {
@@ -31,6 +34,7 @@ struct dataplane_config {
 	const char *instance;
 	uint64_t ring_bytes; /* all rings together; 0: 8 MiB per CPU, at most 128 MiB in all */
 	bool want_rings;     /* mirror mode is used */
+	uint32_t watch_max;  /* flows that may be watched; 0: none, at no cost */
 };
 
 struct dataplane_interface_config {
@@ -72,6 +76,15 @@ int dataplane_ring_fd(const struct dataplane *dataplane, unsigned int ring);
 /* Both directions to and from an aggregator are our own: before the connection exists. */
 int dataplane_self_add(struct dataplane *dataplane, const uint8_t address[16],
 		       uint16_t port) must_check;
+
+/*
+ * Lists of addresses for what is loaded from here on, by attaching or preparing filters: those that
+ * are in force there stay as they are. lists: during the call; NULL, empty: none.
+ */
+int dataplane_set_lists(struct dataplane *dataplane, const struct prefixes *lists,
+			char error[DATAPLANE_ERROR_LEN]) must_check;
+/* NULL: nothing can be watched. */
+struct watch *dataplane_watch(const struct dataplane *dataplane);
 
 /* Mirror: attached when it returns. Tap: programs loaded, XSKs may be created and registered in
  * the xsk map; dataplane_enable() attaches. -EDOM: the card's time stamps cannot be switched on. */

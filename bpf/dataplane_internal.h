@@ -12,7 +12,9 @@
 #include "bpf/netdev.h"
 #include "bpf/pins.h"
 #include "bpf/policies.h"
+#include "bpf/prefixes_maps.h"
 #include "bpf/rings.h"
+#include "bpf/watch.h"
 
 struct dataplane {
 	struct dataplane_interface *interfaces;
@@ -22,6 +24,8 @@ struct dataplane {
 	int self_fd;
 	int gone_fd; /* a map as xcap_count */
 	int filters_fd;
+	struct prefixes_maps lists;
+	struct watch *watch; /* NULL: nothing can be watched */
 	bool adopted;
 	uint32_t told_generation; /* of filters of which it was said what they are not asked */
 };
@@ -78,6 +82,10 @@ extern const struct mode_ops mode_mirror, mode_tap;
 void dataplane_keep_counts(struct dataplane *dataplane, int count_fd);
 /* The same, and remove what is pinned in the folder of an interface. */
 void dataplane_remove_interface(struct dataplane *dataplane, const char *dir);
+
+/* Before load: the maps that all interfaces share. */
+int dataplane_share_maps(const struct dataplane *dataplane,
+			 const struct bpf_object *object) must_check;
 
 void interface_free(struct dataplane_interface *interface);
 /* Before load: take the map that we hold already (fd >= 0), or a pinned one, if the interface is

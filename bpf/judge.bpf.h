@@ -9,7 +9,9 @@
 #include "bpf/count.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/layer.bpf.h"
+#include "bpf/prefixes.bpf.h"
 #include "bpf/sample.bpf.h"
+#include "bpf/watch.bpf.h"
 #include "bpf/xcap_abi.h"
 
 /* By slot of the filter; without filters the first is that of every packet. */
@@ -132,13 +134,42 @@ static __always_inline void judge_policy(parse_context *context, const struct xc
 		ret->snaplen = keep ?: 1;
 }
 
+enum judge_addresses { JUDGE_LISTED, JUDGE_NOT_LISTED, JUDGE_WATCHED };
+
+/* What lists and watched flows say, by the addresses. start, is_raw: as parse_ip(). */
+__noinline int judge_addresses(parse_context *context, __u32 is_raw, __u32 start,
+			       const struct xcap_count *packet)
+{
+	struct parse_headers headers = {};
+	bool is_ip;
+
+	if (!packet)
+		return JUDGE_LISTED;
+	is_ip = parse_ip(context, is_raw, start, &headers);
+	if (is_ip && watch_any() && watch_match(context, &headers, packet))
+		return JUDGE_WATCHED;
+	if (!xcap_lists.in_force || prefixes_pass(is_ip ? &headers : NULL))
+		return JUDGE_LISTED;
+	return JUDGE_NOT_LISTED;
+}
+
+/* packet: what it counts for. */
 static __always_inline void judge(parse_context *context, const struct xcap_frame *frame,
 				  const volatile struct xcap_config *config,
 				  const struct xcap_count *packet, struct judgement *ret)
 {
+	enum judge_addresses addresses = JUDGE_LISTED;
 	__u32 verdict, slot = 0;
 
 	*ret = (struct judgement){ .fate = XCAP_HANDED, .snaplen = config->snaplen };
+	if (xcap_lists.in_force || watch_any())
+		addresses = judge_addresses(context, config->is_raw, frame->start, packet);
+	if (addresses == JUDGE_WATCHED)
+		return;
+	if (addresses == JUDGE_NOT_LISTED) {
+		ret->fate = XCAP_FILTERED;
+		return;
+	}
 	if (config->has_filter) {
 		verdict = judge_filters(context, frame, config);
 		if (!verdict) {

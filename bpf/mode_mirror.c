@@ -21,6 +21,8 @@ static void configure(const struct dataplane_interface *interface, struct xcap_m
 	config->directions = interface->config.directions;
 	config->ring_bytes = (uint32_t)interface->dataplane->rings.ring_bytes;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
+	skel->rodata->xcap_lists = interface->dataplane->lists.config;
+	skel->rodata->xcap_can_watch = interface->dataplane->watch != NULL;
 	config->generation = interface->generation;
 	config->asks = interface->config.stamps ? XCAP_ASK_STAMP : 0;
 	interface_configure_filters(interface, config, skel->rodata->xcap_policies,
@@ -52,6 +54,8 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_mi
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_matched, "matched",
 					  interface->matched_fd);
+	if (!err)
+		err = dataplane_share_maps(interface->dataplane, skel->obj);
 	return err;
 }
 

@@ -80,6 +80,8 @@ static void configure(struct dataplane_interface *interface, struct xcap_tap *sk
 	config->snaplen = interface->config.snaplen;
 	config->directions = interface->config.directions;
 	config->is_raw = interface->link_type == LINKTYPE_RAW;
+	skel->rodata->xcap_lists = interface->dataplane->lists.config;
+	skel->rodata->xcap_can_watch = interface->dataplane->watch != NULL;
 	config->generation = interface->generation;
 	interface_configure_filters(interface, config, skel->rodata->xcap_policies,
 				    skel->rodata->xcap_ranks);
@@ -124,6 +126,8 @@ static int load_maps(const struct dataplane_interface *interface, struct xcap_ta
 					  interface->handed_fd);
 	if (!err)
 		err = bpf_map__reuse_fd(skel->maps.xcap_filters, interface->dataplane->filters_fd);
+	if (!err)
+		err = dataplane_share_maps(interface->dataplane, skel->obj);
 	return err;
 }
 
