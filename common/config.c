@@ -426,8 +426,11 @@ static enum config_outcome blame(const struct config *config)
 
 static enum config_outcome check(const struct config *config, char *error)
 {
-	if (config->program->check && config->program->check(config, config->values, error))
-		return blame(config);
+	int err =
+		config->program->check ? config->program->check(config, config->values, error) : 0;
+
+	if (err)
+		return err == -EBADMSG ? CONFIG_EXIT_CONFIG : blame(config);
 	return flag_is_set(config, "check-config") ? CONFIG_EXIT_OK : CONFIG_RUN;
 }
 

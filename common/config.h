@@ -75,7 +75,8 @@ struct config_program {
 	/*
 	 * What no option can tell alone; may be NULL. 0, or a negative errno and error filled: the
 	 * outcome is then CONFIG_EXIT_CONFIG if a file gave any value, or the environment gave all;
-	 * else CONFIG_EXIT_USAGE. Not asked for --print-config.
+	 * else CONFIG_EXIT_USAGE. -EBADMSG: a file that an option names is wrong, which is
+	 * CONFIG_EXIT_CONFIG. Not asked for --print-config.
 	 */
 	int (*check)(const struct config *config, const void *values, char error[256]);
 };
