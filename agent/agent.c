@@ -130,6 +130,21 @@ static int exclude_self(struct agent *agent)
 	return 0;
 }
 
+/* Before the programs are loaded. */
+static int set_up_lists(struct agent *agent)
+{
+	char error[EXPLAIN_LEN];
+	int err;
+
+	err = lists_load(&agent->lists, agent->options, error);
+	if (err) {
+		log_error(0, "%s", error);
+		return err == -EBADMSG || err == -EINVAL ? EXIT_CONFIG : exit_code(err);
+	}
+	err = dataplane_set_lists(agent->dataplane, &agent->lists, error);
+	return exit_code(err ? log_error(0, "%s", error), err : 0);
+}
+
 static int open_dataplane(struct agent *agent)
 {
 	const struct agent_options *options = agent->options;
@@ -139,6 +154,7 @@ static int open_dataplane(struct agent *agent)
 		.instance = agent->name,
 		.ring_bytes = options->buffer_bytes,
 		.want_rings = options->mode == AGENT_MIRROR,
+		.watch_max = (uint32_t)options->watch_max,
 	};
 	char error[DATAPLANE_ERROR_LEN];
 	int err;
@@ -151,7 +167,11 @@ static int open_dataplane(struct agent *agent)
 	if (dataplane_adopted(agent->dataplane))
 		log_info("taking over what an earlier xcapd of instance %s left attached",
 			 agent->name);
-	return exit_code(exclude_self(agent));
+	err = exclude_self(agent);
+	if (!err)
+		err = watching_create(&agent->watching, agent->loop,
+				      dataplane_watch(agent->dataplane));
+	return err ? exit_code(err) : set_up_lists(agent);
 }
 
 /* An interface takes half a dozen descriptors. */
@@ -431,6 +451,9 @@ void agent_destroy(struct agent *agent)
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_destroy(agent->lanes[i]);
 	agent->lane_count = 0;
+	watching_destroy(agent->watching);
+	agent->watching = NULL;
+	prefixes_release(&agent->lists);
 	if (agent->dataplane) {
 		dataplane_close(agent->dataplane);
 		/* The rings have been read to their end: nothing is worth keeping. */

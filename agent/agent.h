@@ -10,7 +10,9 @@
 #include "agent/filters.h"
 #include "agent/interfaces.h"
 #include "agent/lane.h"
+#include "agent/lists.h"
 #include "agent/options.h"
+#include "agent/watching.h"
 #include "agent/writer.h"
 #include "bpf/dataplane.h"
 #include "common/control.h"
@@ -31,6 +33,8 @@ struct agent {
 	struct addr_list servers;
 	struct dataplane *dataplane;
 	struct filters *filters;
+	struct prefixes lists;	       /* in force */
+	struct watching *watching;     /* NULL: replay */
 	struct interfaces *interfaces; /* NULL: replay */
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];

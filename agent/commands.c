@@ -23,8 +23,19 @@ static int run_filter(void *context, const json_t *request, json_t **result, con
 	return -EOPNOTSUPP;
 }
 
+static int run_watch(void *context, const json_t *request, json_t **result, const char **error)
+{
+	struct agent *agent = context;
+
+	if (agent->watching)
+		return watching_command(agent->watching, request, result, error);
+	*error = "this xcapd reads packets from a file (-r), all of them";
+	return -EOPNOTSUPP;
+}
+
 const struct control_command agent_commands[] = {
 	{ .name = "filter", .run = run_filter },
 	{ .name = "status", .run = run_status },
+	{ .name = "watch", .run = run_watch },
 };
 const size_t agent_command_count = ARRAY_SIZE(agent_commands);

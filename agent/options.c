@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/lists.h"
 #include "agent/machine.h"
 #include "agent/selection.h"
 #include "bpf/filter_rule.h"
@@ -124,6 +125,26 @@ static const struct config_option options[] = {
 	  .min = 1,
 	  .max = INT32_MAX,
 	  .help = "capture one flow of N, all its packets in both directions" },
+	{ .name = "allow",
+	  .type = CONFIG_LIST,
+	  AT(allow),
+	  .metavar = "LIST",
+	  .help = "of IP packets, only those from or to these addresses: an address, a prefix, or "
+		  "@FILE with one a line; others than IP not at all" },
+	{ .name = "deny",
+	  .type = CONFIG_LIST,
+	  AT(deny),
+	  .metavar = "LIST",
+	  .help = "no packets from or to these; of an address the longest prefix of both lists "
+		  "counts" },
+	{ .name = "watch-max",
+	  .type = CONFIG_COUNT,
+	  AT(watch_max),
+	  .metavar = "N",
+	  .fallback = "65536",
+	  .max = XCAP_WATCH_MAX,
+	  .help = "flows that xcapctl watch may add at a time; 0: none, which costs packets "
+		  "nothing" },
 	{ .name = "count",
 	  .letter = 'c',
 	  .type = CONFIG_COUNT,
@@ -602,6 +623,19 @@ static int check_filter(const struct agent_options *o, const struct config_list 
 	return err;
 }
 
+/* -EBADMSG: a file of addresses is wrong. */
+static int check_lists(const struct agent_options *o, char error[256])
+{
+	char why[EXPLAIN_LEN] = "";
+	struct prefixes lists = {};
+	int err = lists_load(&lists, o, why);
+
+	prefixes_release(&lists);
+	if (err)
+		refuse(error, "%.255s", why);
+	return err;
+}
+
 static int check(const struct config *config, const void *values, char error[256])
 {
 	const struct config_list *words = config_arguments(config);
@@ -615,7 +649,12 @@ static int check(const struct config *config, const void *values, char error[256
 		return refuse(error,
 			      "--named-filter is for capturing: of packets that are read (-r) "
 			      "an EXPR lets through what matches");
-	return check_filter(o, words, error) ?: agent_options_check(o, error);
+	if (o->read && (o->allow.count || o->deny.count))
+		return refuse(error,
+			      "--allow and --deny are for capturing, not for packets that are "
+			      "read (-r)");
+	return check_filter(o, words, error) ?: check_lists(o, error) ?:
+	       agent_options_check(o, error);
 }
 
 int agent_options_filter(struct agent_options *o, const struct config *config, char **ret)

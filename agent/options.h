@@ -31,6 +31,8 @@ struct agent_options {
 	uint64_t snaplen;
 	const char *filter;		  /* pcap-filter(7); NULL: everything */
 	struct config_list named_filters; /* for filter_rule_parse() */
+	struct config_list allow, deny;	  /* for lists_load() */
+	uint64_t watch_max;
 	bool decap;
 	uint64_t sample, sample_flow; /* one of so many; 1: each */
 	uint64_t count;		      /* 0: no end */

@@ -5,6 +5,32 @@
 #include "agent/agent.h"
 #include "common/log.h"
 
+/* Lists of addresses come into force with the filters, or neither does. */
+static int reload_filters(struct agent *agent, const struct agent_options *options, char *error)
+{
+	struct prefixes lists = {};
+	char why[EXPLAIN_LEN];
+	int err;
+
+	err = lists_load(&lists, options, error);
+	if (!err)
+		err = dataplane_set_lists(agent->dataplane, &lists, error);
+	if (err) {
+		prefixes_release(&lists);
+		return err;
+	}
+	err = filters_reload(agent->filters, agent->interfaces, options, error);
+	if (err) {
+		prefixes_release(&lists);
+		if (dataplane_set_lists(agent->dataplane, &agent->lists, why))
+			log_warning(0, "%s", why);
+		return err;
+	}
+	prefixes_release(&agent->lists);
+	agent->lists = lists;
+	return 0;
+}
+
 void agent_reload(struct agent *agent)
 {
 	struct agent_options options = {};
@@ -20,10 +46,10 @@ void agent_reload(struct agent *agent)
 	}
 	if (!agent->filters)
 		log_info("SIGHUP: nothing of the configuration changes while packets are read");
-	else if (filters_reload(agent->filters, agent->interfaces, &options, error))
+	else if (reload_filters(agent, &options, error))
 		log_error(0, "SIGHUP: the filters stay as they were: %s", error);
 	else
-		log_info("SIGHUP: filters are read again; all else takes a restart");
+		log_info("SIGHUP: filters and lists are read again; all else takes a restart");
 out:
 	free(words);
 	config_destroy(config);
