@@ -184,6 +184,21 @@ static int by_ifindex(const void *a, const void *b)
 							: left->info.ifindex > right->info.ifindex;
 }
 
+/* Instances of before have neither. */
+static int read_listed(const char *dir, struct maps_instance *instance)
+{
+	int fd = instance_open_pin(dir, "listed"), err = fd;
+	__u32 key = 0;
+
+	if (fd >= 0) {
+		err = bpf_map_lookup_elem(fd, &key, &instance->listed);
+		close(fd);
+	}
+	if (!err || err == -ENOENT)
+		err = watch_read(&instance->watched, &instance->watched_count, dir);
+	return err == -ENOENT ? 0 : err;
+}
+
 static int read_instance(struct maps_list *list, const char *dir, const char *name)
 {
 	struct maps_instance *instance = grow(&list->instances, &list->count, sizeof(*instance));
@@ -198,6 +213,8 @@ static int read_instance(struct maps_list *list, const char *dir, const char *na
 		err = read_gone(dir, instance);
 	if (!err)
 		err = read_filters(dir, instance);
+	if (!err)
+		err = read_listed(dir, instance);
 	if (err)
 		return err;
 	instance_for_each_interface(dir, take_interface, &walk);
@@ -257,6 +274,7 @@ void maps_free(struct maps_instance *list, size_t count)
 		free(list[i].interfaces);
 		free(list[i].rings);
 		free(list[i].filters);
+		free(list[i].watched);
 	}
 	free(list);
 }

@@ -5,6 +5,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "bpf/watch.h"
 #include "bpf/xcap_abi.h"
 #include "common/util.h"
 
@@ -25,6 +26,9 @@ struct maps_interface {
 
 struct maps_instance {
 	char name[256];
+	struct xcap_list_counts listed; /* prefixes in force */
+	struct watch_entry *watched;	/* flows, in no order */
+	size_t watched_count;
 	struct maps_interface *interfaces;
 	size_t interface_count;
 	/* Sums of the interfaces that were detached while the instance goes on. */

@@ -12,3 +12,4 @@ int cmd_status(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_maps(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
+int cmd_watch(int argc, char **argv);

@@ -122,6 +122,29 @@ static json_t *filters_json(const struct xcap_filters *filters)
 			 filters->text);
 }
 
+static json_t *listed_json(const struct xcap_list_counts *listed)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "allow_ipv4", (json_int_t)listed->allow_ipv4,
+			 "allow_ipv6", (json_int_t)listed->allow_ipv6, "deny_ipv4",
+			 (json_int_t)listed->deny_ipv4, "deny_ipv6", (json_int_t)listed->deny_ipv6);
+}
+
+static json_t *watched_json(const struct maps_instance *instance)
+{
+	json_t *flows = json_array();
+	char flow[WATCH_TEXT_LEN];
+
+	for (size_t i = 0; i < instance->watched_count; i++) {
+		const struct watch_entry *entry = &instance->watched[i];
+
+		json_array_append_new(flows, json_pack("{s:s, s:I, s:I}", "flow",
+						       watch_text(&entry->key, flow), "packets",
+						       (json_int_t)entry->value.packets, "bytes",
+						       (json_int_t)entry->value.bytes));
+	}
+	return flows;
+}
+
 static json_t *instance_json(const struct maps_instance *instance)
 {
 	json_t *interfaces = json_array(), *rings = json_array();
@@ -136,9 +159,11 @@ static json_t *instance_json(const struct maps_instance *instance)
 						"size_bytes", (json_int_t)ring->size_bytes,
 						"pending_bytes", (json_int_t)ring->pending_bytes));
 	}
-	return json_pack("{s:s, s:o?, s:o, s:{s:o}, s:o}", "name", instance->name, "filters",
-			 filters_json(instance->filters), "interfaces", interfaces, "gone",
-			 "counters", counters_json(instance->gone), "rings", rings);
+	return json_pack("{s:s, s:o?, s:o, s:o, s:o, s:{s:o}, s:o}", "name", instance->name,
+			 "filters", filters_json(instance->filters), "prefixes",
+			 listed_json(&instance->listed), "watched", watched_json(instance),
+			 "interfaces", interfaces, "gone", "counters",
+			 counters_json(instance->gone), "rings", rings);
 }
 
 static int print_json(const struct maps_instance *list, size_t count)
@@ -201,6 +226,26 @@ static void print_interface(const struct maps_interface *interface)
 		       (unsigned long long)interface->nic.fifo);
 }
 
+static void print_lists(const struct maps_instance *instance)
+{
+	const struct xcap_list_counts *listed = &instance->listed;
+	char flow[WATCH_TEXT_LEN];
+
+	if (listed->allow_ipv4 + listed->allow_ipv6)
+		printf("  prefixes allowed: %u IPv4, %u IPv6\n", listed->allow_ipv4,
+		       listed->allow_ipv6);
+	if (listed->deny_ipv4 + listed->deny_ipv6)
+		printf("  prefixes denied: %u IPv4, %u IPv6\n", listed->deny_ipv4,
+		       listed->deny_ipv6);
+	for (size_t i = 0; i < instance->watched_count; i++) {
+		const struct watch_entry *entry = &instance->watched[i];
+
+		printf("  watched: %s: %llu packets, %llu bytes\n", watch_text(&entry->key, flow),
+		       (unsigned long long)entry->value.packets,
+		       (unsigned long long)entry->value.bytes);
+	}
+}
+
 static void print_text(const struct maps_instance *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -217,6 +262,7 @@ static void print_text(const struct maps_instance *list, size_t count)
 			printf("  interfaces that are gone, together:\n");
 			print_counters(instance->gone);
 		}
+		print_lists(instance);
 		for (size_t j = 0; j < instance->ring_count; j++)
 			printf("  ring %u: %llu of %llu bytes pending\n", instance->rings[j].number,
 			       (unsigned long long)instance->rings[j].pending_bytes,

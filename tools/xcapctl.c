@@ -36,6 +36,11 @@ static const struct command {
 	  "  filter explain [--hook tcx|xdp] [--linktype TYPE] EXPRESSION",
 	  "The filters of a running xcapd; what a filter lets through of a capture,\n"
 	  "      run by the kernel, and what it becomes." },
+	{ "watch", cmd_watch, INSTANCE | SOCKET | RUN_DIR,
+	  "watch add [--for TIME] PROTOCOL ADDRESS PORT ADDRESS PORT\n"
+	  "  watch delete PROTOCOL ADDRESS PORT ADDRESS PORT\n"
+	  "  watch list [--json]",
+	  "Flows that a running xcapd captures whatever its filters and lists say." },
 	{ "pki", cmd_pki, 0,
 	  "pki init DIR [--algorithm ALG] [--days N] [--force]\n"
 	  "  pki issue DIR agent NAME [--algorithm ALG] [--days N] [--force]\n"
