@@ -248,6 +248,15 @@ static void try_samples(struct trial *trial)
 	filter_destroy(trial->filter);
 }
 
+static int load(struct bpf_object *object, const struct filter_code *code)
+{
+	const struct splice_code filter = { .function = "xcap_filter",
+					    .insns = code->insns,
+					    .count = code->count };
+
+	return splice_load(object, &filter, 1);
+}
+
 static void the_mirror_takes_every_packet(void **state)
 {
 	(void)state;
@@ -263,7 +272,7 @@ static void the_mirror_takes_every_packet(void **state)
 		assert_true(ring_fd >= 0);
 		skel->rodata->xcap_config = configure(variation);
 		make_filter(&trial, &code);
-		assert_int_equal(splice_load(skel->obj, code.insns, code.count), 0);
+		assert_int_equal(load(skel->obj, &code), 0);
 		filter_code_release(&code);
 		for (__u32 cpu = 0; cpu < (__u32)libbpf_num_possible_cpus(); cpu++)
 			assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.xcap_rings),
@@ -296,7 +305,7 @@ static void the_tap_takes_every_packet(void **state)
 		bpf_program__set_autoload(skel->progs.xcap_tap_tag, false);
 		skel->rodata->xcap_config = configure(variation);
 		make_filter(&trial, &code);
-		assert_int_equal(splice_load(skel->obj, code.insns, code.count), 0);
+		assert_int_equal(load(skel->obj, &code), 0);
 		filter_code_release(&code);
 		assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.xcap_xsks), &queue,
 						     &socket_fd, BPF_ANY),
