@@ -25,7 +25,7 @@ int frame_builder_create(struct frame_builder **ret, struct memory_journal *jour
 
 	if (!builder)
 		return -ENOMEM;
-	builder->positions = calloc(source_count + TOTAL_COUNT, sizeof(*builder->positions));
+	builder->positions = calloc(MEMORY_JOURNAL_POSITIONS_MAX, sizeof(*builder->positions));
 	if (!builder->positions) {
 		free(builder);
 		return -ENOMEM;
@@ -48,6 +48,16 @@ void frame_builder_destroy(struct frame_builder *builder)
 	free(builder->positions);
 	free(builder->known);
 	free(builder);
+}
+
+int frame_builder_set_count(struct frame_builder *builder, unsigned int source_count)
+{
+	unsigned int others = frame_builder_positions(builder) - builder->source_count;
+
+	if (source_count + others > MEMORY_JOURNAL_POSITIONS_MAX)
+		return -ENOSPC;
+	builder->source_count = source_count;
+	return 0;
 }
 
 static void collect_positions(struct frame_builder *builder)

@@ -23,10 +23,16 @@ enum frame_builder_result {
 	FRAME_BUILDER_WAIT,	 /* the journal is full, and a recording can wait until it is not */
 };
 
+/* Borrows the array, of which there may be LANE_SOURCES_MAX later. */
 int frame_builder_create(struct frame_builder **ret, struct memory_journal *journal,
 			 struct source *const *sources, unsigned int source_count,
 			 size_t batch_bytes) must_check;
 void frame_builder_destroy(struct frame_builder *builder);
+/*
+ * There are other sources in the array now. -ENOSPC: the journal has no room for the positions of
+ * so many; fewer always fit.
+ */
+int frame_builder_set_count(struct frame_builder *builder, unsigned int source_count) must_check;
 
 enum frame_builder_result frame_builder_append(struct frame_builder *builder,
 					       const struct source *source,

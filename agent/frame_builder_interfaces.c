@@ -83,15 +83,8 @@ static struct known_interface *add_known(struct frame_builder *builder)
 /* Room for one more in the journal. */
 static bool add_position(struct frame_builder *builder)
 {
-	unsigned int count = frame_builder_positions(builder) + 1;
-	struct journal_position *positions;
-
-	if (count > MEMORY_JOURNAL_POSITIONS_MAX)
+	if (frame_builder_positions(builder) == MEMORY_JOURNAL_POSITIONS_MAX)
 		return false;
-	positions = realloc(builder->positions, count * sizeof(*positions));
-	if (!positions)
-		return false;
-	builder->positions = positions;
 	builder->account_count++;
 	return true;
 }

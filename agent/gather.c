@@ -23,7 +23,7 @@ int gather_create(struct gather **ret, struct source *const *sources, unsigned i
 
 	if (!gather)
 		return -ENOMEM;
-	gather->heads = calloc(count + 1, sizeof(*gather->heads));
+	gather->heads = calloc(LANE_SOURCES_MAX, sizeof(*gather->heads));
 	if (!gather->heads) {
 		free(gather);
 		return -ENOMEM;
@@ -41,6 +41,11 @@ void gather_destroy(struct gather *gather)
 		return;
 	free(gather->heads);
 	free(gather);
+}
+
+void gather_set_count(struct gather *gather, unsigned int count)
+{
+	gather->count = count;
 }
 
 static bool fill(struct gather *gather, unsigned int i)

@@ -2,7 +2,6 @@
 #include "agent/lane.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,18 +126,9 @@ static unsigned int take_packets(struct lane *lane, uint64_t settled_ns, uint64_
 	return count;
 }
 
-static bool sources_at_end(const struct lane *lane)
-{
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		if (!lane->config.sources[i]->at_end)
-			return false;
-	}
-	return lane->config.source_count > 0;
-}
-
 static bool is_replay(const struct lane *lane)
 {
-	return lane->config.source_count && lane->config.sources[0]->is_replay;
+	return lane->sources.count && lane->sources.list[0]->is_replay;
 }
 
 static uint64_t stamp_age(const struct lane *lane)
@@ -169,7 +159,7 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
 static bool pass(struct lane *lane)
 {
 	/* One source is in order by itself: nothing to wait for. */
-	bool settles = lane->config.source_count > 1 && !lane->draining;
+	bool settles = lane->sources.count > 1 && !lane->draining;
 	uint64_t now = clock_ns(CLOCK_MONOTONIC), oldest = UINT64_MAX;
 	uint64_t settled = settles ? now - SETTLE_NS : now;
 	unsigned int count = 0;
@@ -187,7 +177,7 @@ static bool pass(struct lane *lane)
 	update_watermark(lane, oldest, settled);
 	if (frame_builder_is_open(lane->builder) &&
 	    (now >= frame_builder_opened_ns(lane->builder) + lane->config.batch_timeout_ns ||
-	     lane->stop_taking || (sources_at_end(lane) && !count)))
+	     lane->stop_taking || (lane_sources_at_end(&lane->sources) && !count)))
 		close_frame(lane);
 	publish_watermark(lane);
 	if (lane->uplink)
@@ -196,35 +186,9 @@ static bool pass(struct lane *lane)
 	return count >= PASS_PACKETS;
 }
 
-static void poll_done(struct loop_op *op, int res, unsigned int cqe_flags)
-{
-	struct lane_poll *poll = container_of(op, struct lane_poll, op);
-
-	(void)res;
-	(void)cqe_flags;
-	poll->armed = false;
-	poll->lane->polls_armed--;
-	lane_add(&poll->lane->stats.wakeups, 1);
-}
-
-static void arm_polls(struct lane *lane)
-{
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		struct lane_poll *poll = &lane->polls[i];
-
-		if (poll->armed || poll->fd < 0)
-			continue;
-		poll->armed = true;
-		lane->polls_armed++;
-		io_uring_prep_poll_add(loop_sqe(lane->loop, &poll->op), poll->fd, POLLIN);
-	}
-}
-
 static void tick_expired(struct loop_timer *timer)
 {
-	struct lane *lane = container_of(timer, struct lane, tick);
-
-	lane_add(&lane->stats.wakeups, 1);
+	container_of(timer, struct lane, tick)->ticks++;
 }
 
 static void mark_expired(struct loop_timer *timer)
@@ -258,7 +222,7 @@ static void prepare_wait(struct lane *lane)
 	} else if (!lane->quiet) {
 		loop_timer_start(lane->loop, &lane->tick, lane->waits ? TICK_NS : SETTLE_NS);
 	} else {
-		arm_polls(lane);
+		lane_sources_arm(&lane->sources, lane->loop);
 	}
 }
 
@@ -289,7 +253,7 @@ static uint64_t end_deadline(const struct lane *lane)
 static bool tell_last(struct lane *lane)
 {
 	close_frame(lane);
-	if (!lane->config.source_count)
+	if (lane->config.only_ships)
 		return true;
 	lane_publish_stats(lane);
 	lane_interfaces_tell_last(lane);
@@ -325,8 +289,8 @@ static void stop_signalled(struct loop_event *event)
 	atomic_store(&lane->stats.state, LANE_DRAINING);
 	if (lane->ending && lane->uplink)
 		uplink_end(lane->uplink, lane->watermark_ns, end_deadline(lane));
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		struct source *source = lane->config.sources[i];
+	for (unsigned int i = 0; i < lane->sources.count; i++) {
+		struct source *source = lane->sources.list[i];
 
 		/* A recording has no end that detaching would bring about. */
 		if (source->ops->stop) {
@@ -334,6 +298,67 @@ static void stop_signalled(struct loop_event *event)
 			source->ops->stop(source);
 		}
 	}
+}
+
+static int start_source(struct lane *lane, struct source *source)
+{
+	uint64_t position;
+	int err;
+
+	if (memory_journal_position(lane->config.journal, source->id, &position))
+		source->ops->seek(source, position);
+	if (!source->ops->start)
+		return 0;
+	err = source->ops->start(source, lane->loop);
+	return err ? log_error(err, "cannot start source %s", source->ops->name) : 0;
+}
+
+static void list_changed(struct lane *lane)
+{
+	gather_set_count(lane->gather, lane->sources.count);
+	(void)!frame_builder_set_count(lane->builder, lane->sources.count);
+}
+
+/* One that waits to be taken in gets its answer, 0 or why not. */
+static int take_in(struct lane *lane, struct source *source)
+{
+	int err = lane->ending ? -ESHUTDOWN : start_source(lane, source);
+
+	if (!err)
+		err = frame_builder_set_count(lane->builder, lane->sources.count + 1);
+	if (!err)
+		err = lane_sources_add(&lane->sources, source);
+	list_changed(lane);
+	return err;
+}
+
+/* Between passes: nothing is peeked at. */
+static void sources_signalled(struct loop_event *event)
+{
+	struct lane *lane = container_of(event, struct lane, sources_event);
+	struct source *coming;
+
+	pthread_mutex_lock(&lane->stop_lock);
+	coming = lane->coming;
+	lane->coming = NULL;
+	pthread_mutex_unlock(&lane->stop_lock);
+	if (coming) {
+		lane->coming_err = take_in(lane, coming);
+		sem_post(&lane->ready);
+	}
+	(void)lane_sources_count_leaving(&lane->sources);
+}
+
+static void let_go(struct lane *lane)
+{
+	if (!lane->sources.leaving_count)
+		return;
+	/* What they have lost is final. */
+	lane_publish_stats(lane);
+	if (!lane_sources_let_go(&lane->sources, lane->loop))
+		return;
+	list_changed(lane);
+	loop_event_signal(lane->config.shared->state_changed);
 }
 
 static int prepare(struct lane *lane)
@@ -347,19 +372,12 @@ static int prepare(struct lane *lane)
 		.ended = uplink_ended,
 		.context = lane,
 	};
-	struct source *source;
-	uint64_t position;
 	int err;
 
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		source = lane->config.sources[i];
-		if (memory_journal_position(lane->config.journal, source->id, &position))
-			source->ops->seek(source, position);
-		if (source->ops->start) {
-			err = source->ops->start(source, lane->loop);
-			if (err)
-				return log_error(err, "cannot start source %s", source->ops->name);
-		}
+	for (unsigned int i = 0; i < lane->sources.count; i++) {
+		err = start_source(lane, lane->sources.list[i]);
+		if (err)
+			return err;
 	}
 	if (lane->config.servers) {
 		err = uplink_create(&lane->uplink, lane->loop, &uplink);
@@ -371,17 +389,6 @@ static int prepare(struct lane *lane)
 	return 0;
 }
 
-static bool sources_idle(const struct lane *lane)
-{
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		const struct source *source = lane->config.sources[i];
-
-		if (source->ops->idle && !source->ops->idle(source))
-			return false;
-	}
-	return true;
-}
-
 static int run(struct lane *lane)
 {
 	bool more;
@@ -389,11 +396,12 @@ static int run(struct lane *lane)
 
 	while (!lane->ended && !err) {
 		more = !lane->ending && pass(lane);
+		let_go(lane);
 		/* Draining is over once a pass begun after the detach found nothing. */
 		if (!lane->ending && !more &&
-		    (sources_at_end(lane) ? !frame_builder_is_open(lane->builder)
-		     : lane->draining	  ? lane->stop_taking || lane->quiet
-					  : false))
+		    (lane_sources_at_end(&lane->sources) ? !frame_builder_is_open(lane->builder)
+		     : lane->draining			 ? lane->stop_taking || lane->quiet
+							 : false))
 			begin_end(lane);
 		if (lane->ended)
 			break;
@@ -406,18 +414,22 @@ static int run(struct lane *lane)
 
 static void release(struct lane *lane)
 {
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		struct source *source = lane->config.sources[i];
-
-		if (source->ops->stop)
-			source->ops->stop(source);
-		if (lane->polls[i].armed)
-			loop_cancel(lane->loop, &lane->polls[i].op);
-	}
-	while ((lane->polls_armed || !sources_idle(lane)) && !loop_turn(lane->loop, true))
-		;
+	lane_sources_stop(&lane->sources, lane->loop);
 	uplink_destroy(lane->uplink);
 	lane->uplink = NULL;
+}
+
+/* From here on the thread takes no call. */
+static void take_no_more(struct lane *lane)
+{
+	pthread_mutex_lock(&lane->stop_lock);
+	lane->takes_stop = false;
+	if (lane->coming) {
+		lane->coming = NULL;
+		lane->coming_err = -ESHUTDOWN;
+		sem_post(&lane->ready);
+	}
+	pthread_mutex_unlock(&lane->stop_lock);
 }
 
 static void *lane_thread(void *argument)
@@ -439,6 +451,8 @@ static void *lane_thread(void *argument)
 	err = loop_create(&lane->loop, 256);
 	if (!err)
 		err = loop_event_init(&lane->stop_event, lane->loop, stop_signalled);
+	if (!err)
+		err = loop_event_init(&lane->sources_event, lane->loop, sources_signalled);
 	lane->start_err = err;
 	lane->takes_stop = !err;
 	sem_post(&lane->ready);
@@ -449,9 +463,8 @@ static void *lane_thread(void *argument)
 		err = run(lane);
 	lane_publish_stats(lane);
 	release(lane);
-	pthread_mutex_lock(&lane->stop_lock);
-	lane->takes_stop = false;
-	pthread_mutex_unlock(&lane->stop_lock);
+	take_no_more(lane);
+	loop_event_release(&lane->sources_event);
 	loop_event_release(&lane->stop_event);
 	loop_destroy(lane->loop);
 	atomic_store(&lane->stats.err, err ? err : lane->end_err);
@@ -469,20 +482,18 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 		return -ENOMEM;
 	lane->tick.expired = tick_expired;
 	lane->mark.expired = mark_expired;
-	lane->polls = calloc(config->source_count + 1, sizeof(*lane->polls));
-	lane->lost = calloc(config->source_count + 1, sizeof(*lane->lost));
-	if (!lane->polls || !lane->lost)
+	if (config->source_count > LANE_SOURCES_MAX) {
+		err = -ENOSPC;
 		goto fail;
-	for (unsigned int i = 0; i < config->source_count; i++) {
-		lane->polls[i].op.done = poll_done;
-		lane->polls[i].lane = lane;
-		lane->polls[i].fd = config->sources[i]->poll_fd;
 	}
-	err = gather_create(&lane->gather, config->sources, config->source_count);
+	lane_sources_init(&lane->sources);
+	for (unsigned int i = 0; i < config->source_count; i++)
+		(void)!lane_sources_add(&lane->sources, config->sources[i]);
+	err = gather_create(&lane->gather, lane->sources.list, lane->sources.count);
 	if (err)
 		goto fail;
-	err = frame_builder_create(&lane->builder, config->journal, config->sources,
-				   config->source_count, config->batch_bytes);
+	err = frame_builder_create(&lane->builder, config->journal, lane->sources.list,
+				   lane->sources.count, config->batch_bytes);
 	if (err)
 		goto fail;
 	if (sem_init(&lane->ready, 0, 0)) {
@@ -498,8 +509,6 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 fail:
 	frame_builder_destroy(lane->builder);
 	gather_destroy(lane->gather);
-	free(lane->lost);
-	free(lane->polls);
 	free(lane);
 	return err;
 }
@@ -528,6 +537,33 @@ void lane_stop(struct lane *lane, bool take_rest, uint64_t deadline_ns)
 	pthread_mutex_unlock(&lane->stop_lock);
 }
 
+int lane_add_source(struct lane *lane, struct source *source)
+{
+	bool is_taken;
+
+	pthread_mutex_lock(&lane->stop_lock);
+	is_taken = lane->takes_stop;
+	if (is_taken) {
+		lane->coming = source;
+		loop_event_signal(&lane->sources_event);
+	}
+	pthread_mutex_unlock(&lane->stop_lock);
+	if (!is_taken)
+		return -ESHUTDOWN;
+	while (sem_wait(&lane->ready) && errno == EINTR)
+		;
+	return lane->coming_err;
+}
+
+void lane_remove_source(struct lane *lane, struct source *source)
+{
+	atomic_store_explicit(&source->is_leaving, true, memory_order_release);
+	pthread_mutex_lock(&lane->stop_lock);
+	if (lane->takes_stop)
+		loop_event_signal(&lane->sources_event);
+	pthread_mutex_unlock(&lane->stop_lock);
+}
+
 void lane_join(struct lane *lane)
 {
 	if (!lane->started)
@@ -542,9 +578,7 @@ void lane_destroy(struct lane *lane)
 		return;
 	lane_join(lane);
 	frame_builder_destroy(lane->builder);
-	for (unsigned int i = 0; i < lane->config.source_count; i++)
-		lane->config.sources[i]->ops->destroy(lane->config.sources[i]);
-	free(lane->config.sources);
+	lane_sources_release(&lane->sources);
 	if (lane->config.journal && count_waiting(lane) == 0)
 		memory_journal_remove(lane->config.journal);
 	else
@@ -552,8 +586,6 @@ void lane_destroy(struct lane *lane)
 	pthread_mutex_destroy(&lane->stop_lock);
 	sem_destroy(&lane->ready);
 	gather_destroy(lane->gather);
-	free(lane->lost);
-	free(lane->polls);
 	free(lane);
 }
 
@@ -580,8 +612,8 @@ void lane_on_commit(struct lane *lane, void (*committed)(void *context), void *c
 
 const char *lane_source_error(const struct lane *lane)
 {
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		const struct source *source = lane->config.sources[i];
+	for (unsigned int i = 0; i < lane->sources.count; i++) {
+		const struct source *source = lane->sources.list[i];
 
 		/* Only recordings end by themselves, whatever times their packets get. */
 		if (source->err)

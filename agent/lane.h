@@ -31,8 +31,9 @@ struct lane_shared {
 struct lane_config {
 	unsigned int number;
 	cpu_set_t cpus;		 /* to run on; empty: anywhere */
-	struct source **sources; /* the lane's from here on, the array too */
+	struct source **sources; /* the lane's from here on; the array is copied */
 	unsigned int source_count;
+	bool only_ships;		 /* what is in the journal: no source will come */
 	struct memory_journal *journal;	 /* the lane's from here on */
 	const struct addr_list *servers; /* NULL: no uplink */
 	struct tls_context *tls;
@@ -68,6 +69,18 @@ int lane_start(struct lane *lane) must_check;
  * programs are detached before, so that sources run dry. Without taking: -c COUNT is reached.
  */
 void lane_stop(struct lane *lane, bool take_rest, uint64_t deadline_ns);
+/*
+ * Control, of a lane that was started: takes packets from this source, too, when it returns 0. It
+ * is the lane's until it is released. -ENOSPC: it has LANE_SOURCES_MAX; -ESHUTDOWN: it is about to
+ * end.
+ */
+int lane_add_source(struct lane *lane, struct source *source) must_check;
+/*
+ * Control: the source gets no more packets. Once those that it has were taken it is released
+ * (source->is_released), shared->state_changed is signalled, and it is the caller's to destroy. Of
+ * a lane that ends before it remains the lane's.
+ */
+void lane_remove_source(struct lane *lane, struct source *source);
 /* Waits for the thread's end. */
 void lane_join(struct lane *lane);
 /* Also fine for a lane that never started. Removes the journal if it ended with nothing left. */

@@ -79,7 +79,7 @@ bool lane_interfaces_review(struct lane *lane)
 	uint64_t generation, told, before = lane->generation;
 	struct interface_table_entry *entry = &review.entry;
 
-	if (!review.table || !lane->config.source_count)
+	if (!review.table || lane->config.only_ships)
 		return false;
 	generation = interface_table_generation(review.table);
 	told = interface_table_told(review.table);
@@ -104,8 +104,8 @@ void lane_interfaces_tell_last(struct lane *lane)
 	const struct pcapng_statistics *statistics;
 	struct interface_table_entry entry;
 
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		struct source *source = lane->config.sources[i];
+	for (unsigned int i = 0; i < lane->sources.count; i++) {
+		struct source *source = lane->sources.list[i];
 
 		while (source->ops->statistics &&
 		       (statistics = source->ops->statistics(source)) != NULL) {
@@ -126,12 +126,12 @@ void lane_interfaces_tell_last(struct lane *lane)
 	}
 }
 
-void lane_interfaces_add_lost(struct lane *lane, unsigned int source,
+void lane_interfaces_add_lost(struct lane *lane, struct lane_slot *slot,
 			      const struct source_stats *now)
 {
 	struct interface_table *table = lane->config.shared->interfaces;
-	uint32_t id = lane->config.sources[source]->interface;
-	struct source_stats *before = &lane->lost[source];
+	struct source_stats *before = &slot->told;
+	uint32_t id = slot->source->interface;
 	const uint64_t added[] = {
 		[INTERFACE_FILL_RING_EMPTY] = now->fill_ring_empty - before->fill_ring_empty,
 		[INTERFACE_RX_DROPPED] = now->rx_dropped - before->rx_dropped,

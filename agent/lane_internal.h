@@ -9,13 +9,7 @@
 #include "agent/frame_builder.h"
 #include "agent/gather.h"
 #include "agent/lane.h"
-
-struct lane_poll {
-	struct loop_op op;
-	struct lane *lane;
-	int fd;
-	bool armed;
-};
+#include "agent/lane_sources.h"
 
 struct lane {
 	struct lane_config config;
@@ -24,22 +18,23 @@ struct lane {
 	struct uplink *uplink;
 	struct frame_builder *builder;
 	struct gather *gather;
-	struct lane_poll *polls;
-	unsigned int polls_armed;
+	struct lane_sources sources;
 	struct loop_timer tick, mark;
-	struct loop_event stop_event;
+	struct loop_event stop_event, sources_event;
+	uint64_t ticks;		       /* times that the clock woke the lane */
 	uint64_t generation, told;     /* of the interfaces and their numbers: the builder's */
-	struct source_stats *lost;     /* of each source, of what its interface's numbers have */
 	uint64_t watermark_ns;	       /* everything older was taken */
 	_Atomic uint64_t published_ns; /* ... and is committed */
 	uint64_t replay_time_ns;       /* latest recorded time seen */
 	void (*committed)(void *context);
 	void *context;
 	pthread_t thread;
-	sem_t ready; /* the thread has its loop, or start_err */
+	sem_t ready; /* the thread has its loop, or start_err; has come to a conclusion on coming */
 	int start_err;
-	pthread_mutex_t stop_lock; /* stop_event is there while takes_stop */
+	pthread_mutex_t stop_lock; /* the events are there while takes_stop */
 	bool takes_stop;
+	struct source *coming; /* under stop_lock; NULL: none is */
+	int coming_err;
 	_Atomic uint64_t stop_deadline_ns;
 	_Atomic bool stop_takes_rest;
 	bool started, draining, ending, ended, stop_taking, quiet;
@@ -74,7 +69,7 @@ bool lane_interfaces_review(struct lane *lane);
  * recordings brought with them. */
 void lane_interfaces_tell_last(struct lane *lane);
 /* A source's losses since the last time are its interface's. */
-void lane_interfaces_add_lost(struct lane *lane, unsigned int source,
+void lane_interfaces_add_lost(struct lane *lane, struct lane_slot *slot,
 			      const struct source_stats *now);
 /* What earlier daemons took of the interfaces, by the lane's journal. */
 void lane_interfaces_take_up(struct lane *lane);

@@ -17,7 +17,7 @@ void lane_publish_stats(struct lane *lane)
 {
 	struct lane_stats *stats = &lane->stats;
 	struct memory_journal_stats journal;
-	struct source_stats source, sum = {};
+	struct source_stats source, sum = lane->sources.gone;
 
 	memory_journal_stats(lane->config.journal, &journal);
 	lane_publish_totals(lane);
@@ -29,15 +29,15 @@ void lane_publish_stats(struct lane *lane)
 		lane_put(&stats->lost_packets[i], journal.lost_packets[i]);
 		lane_put(&stats->lost_wire_packets[i], journal.lost_wire_packets[i]);
 	}
-	for (unsigned int i = 0; i < lane->config.source_count; i++) {
-		lane->config.sources[i]->ops->stats(lane->config.sources[i], &source);
-		lane_interfaces_add_lost(lane, i, &source);
-		sum.filtered += source.filtered;
-		sum.fill_ring_empty += source.fill_ring_empty;
-		sum.rx_ring_full += source.rx_ring_full;
-		sum.rx_dropped += source.rx_dropped;
-		sum.lost_redirected += source.lost_redirected;
-		sum.pending_bytes += source.pending_bytes;
+	lane_put(&stats->wakeups, lane->ticks + lane->sources.wakeups);
+	for (unsigned int i = 0; i < lane->sources.slot_count; i++) {
+		struct lane_slot *slot = &lane->sources.slots[i];
+
+		if (!slot->source || slot->is_out)
+			continue;
+		slot->source->ops->stats(slot->source, &source);
+		lane_interfaces_add_lost(lane, slot, &source);
+		source_stats_add(&sum, &source);
 	}
 	lane_put(&stats->filtered, sum.filtered);
 	lane_put(&stats->fill_ring_empty, sum.fill_ring_empty);

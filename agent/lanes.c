@@ -285,6 +285,7 @@ static int make_lane(struct agent *agent, const struct source_list *list, unsign
 	struct lane_config config = {
 		.number = number,
 		.cpus = *cpus,
+		.only_ships = number >= lanes,
 		.servers = agent->servers.count ? &agent->servers : NULL,
 		.tls = agent->tls,
 		.reconnect_max_ns = options->reconnect_max_ns,
@@ -308,12 +309,11 @@ static int make_lane(struct agent *agent, const struct source_list *list, unsign
 		if (err)
 			memory_journal_close(config.journal);
 	}
-	if (err) {
-		for (unsigned int i = 0; i < config.source_count; i++)
-			config.sources[i]->ops->destroy(config.sources[i]);
-		free(config.sources);
+	for (unsigned int i = 0; i < config.source_count && err; i++)
+		config.sources[i]->ops->destroy(config.sources[i]);
+	free(config.sources);
+	if (err)
 		return err;
-	}
 	agent->lane_count++;
 	return agent->writer ? writer_add(agent->writer, agent->lanes[number]) : 0;
 }

@@ -10,12 +10,16 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/loop.h"
 #include "common/pcapng.h"
 #include "common/util.h"
+
+/* Of one lane: their positions find room in its journal. */
+#define LANE_SOURCES_MAX 500
 
 struct source;
 
@@ -40,6 +44,16 @@ struct source_stats {
 	uint64_t lost_redirected; /* tap: redirected, never received: the daemon was gone */
 	uint64_t pending_bytes;	  /* in the ring */
 };
+
+static inline void source_stats_add(struct source_stats *sum, const struct source_stats *stats)
+{
+	sum->filtered += stats->filtered;
+	sum->fill_ring_empty += stats->fill_ring_empty;
+	sum->rx_ring_full += stats->rx_ring_full;
+	sum->rx_dropped += stats->rx_dropped;
+	sum->lost_redirected += stats->lost_redirected;
+	sum->pending_bytes += stats->pending_bytes;
+}
 
 struct source_ops {
 	const char *name;
@@ -75,6 +89,8 @@ struct source {
 	bool is_replay;	    /* times are UTC, recorded */
 	bool at_end;	    /* nothing will come any more */
 	int err;	    /* why it ended, if not at its end */
+	/* Set by others: the lane is to let it go once it is empty; and by the lane when it has. */
+	_Atomic bool is_leaving, is_released;
 };
 
 struct dataplane_interface;
@@ -101,6 +117,8 @@ struct source_xsk_config {
  */
 int source_xsk_create(struct source **ret, const struct source_xsk_config *config,
 		      char *error) must_check;
+
+unsigned int source_xsk_ifindex(const struct source *source);
 
 struct source_xsk_info {
 	bool zero_copy;	 /* the driver writes into the frame memory */
