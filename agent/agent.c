@@ -193,6 +193,12 @@ static int open_interfaces(struct agent *agent)
 		.loop = agent->loop,
 		.dataplane = agent->dataplane,
 		.stamp_age_ns = &agent->shared.stamp_age_ns,
+		.sockets = {
+			.open = agent_open_sockets,
+			.close = agent_close_sockets,
+			.are_closing = agent_are_sockets_closing,
+			.context = agent,
+		},
 	};
 	struct xcap_filters noted;
 	int err = interface_table_create(&agent->shared.interfaces);
@@ -256,6 +262,7 @@ static void state_changed(struct loop_event *event)
 	unsigned int ended = 0;
 	int err;
 
+	agent_destroy_released(agent);
 	for (unsigned int i = 0; i < agent->lane_count; i++) {
 		if (atomic_load(&lane_stats(agent->lanes[i])->state) != LANE_ENDED)
 			continue;
@@ -447,6 +454,10 @@ void agent_destroy(struct agent *agent)
 	}
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_join(agent->lanes[i]);
+	agent_destroy_released(agent);
+	free(agent->sockets);
+	agent->sockets = NULL;
+	agent->socket_count = 0;
 	writer_destroy(agent->writer);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_destroy(agent->lanes[i]);

@@ -19,6 +19,13 @@
 
 #define AGENT_LANES_MAX 64
 
+/* tap: one AF_XDP socket, and whose it is. */
+struct agent_socket {
+	struct source *source;
+	unsigned int lane;
+	bool is_closing; /* it is ours again once it is released */
+};
+
 struct agent {
 	const struct agent_options *options;
 	char name[AGENT_ID_MAX + 1]; /* of the instance: pins, socket, files under the run dir */
@@ -39,6 +46,9 @@ struct agent {
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
 	unsigned int lane_count;
+	unsigned int taking_lane_count; /* the others ship what more lanes left behind */
+	struct agent_socket *sockets;
+	unsigned int socket_count;
 	struct writer *writer;
 	uint64_t last_packets, last_bytes, last_stats_ns; /* of the stats line */
 	struct loss_alert alerts[LOSS_REASON_COUNT];	  /* of the journals */
@@ -73,6 +83,23 @@ struct agent_account {
 
 /* lanes.c: the sources, journals and lanes; logged on failure. */
 int agent_make_lanes(struct agent *agent) must_check;
+
+/*
+ * sockets.c: tap. Sources for all queues of an interface, an array of them for the caller to free.
+ * error: DATAPLANE_ERROR_LEN bytes.
+ */
+int agent_make_sockets(struct source ***ret, const struct agent *agent,
+		       const struct agent_interface *interface, char *error) must_check;
+/* A lane has them. */
+int agent_note_sockets(struct agent *agent, unsigned int lane, struct source *const *sources,
+		       unsigned int count) must_check;
+/* As struct interfaces_sockets wants them; context is the agent. */
+int agent_open_sockets(void *context, const struct agent_interface *interface,
+		       char *error) must_check;
+void agent_close_sockets(void *context, unsigned int ifindex);
+bool agent_are_sockets_closing(void *context, unsigned int ifindex);
+/* Those that lanes have released. */
+void agent_destroy_released(struct agent *agent);
 
 /* account.c. Every 100 ms: users are told what rises, frames what there is. */
 void agent_refresh_counts(struct agent *agent);

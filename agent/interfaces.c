@@ -90,15 +90,6 @@ static int take_named(struct interfaces *interfaces, int word)
 	return exit_code(err);
 }
 
-static bool has_attached(const struct interfaces *interfaces)
-{
-	for (unsigned int i = 0; i < interfaces->count; i++) {
-		if (interfaces->list[i].attached)
-			return true;
-	}
-	return false;
-}
-
 static int take_what_is_there(struct interfaces *interfaces)
 {
 	int code = 0, err;
@@ -113,11 +104,6 @@ static int take_what_is_there(struct interfaces *interfaces)
 	if (err) {
 		log_error(err, "cannot ask the kernel for the interfaces");
 		return exit_code(err);
-	}
-	if (interfaces_is_tap(interfaces) && !has_attached(interfaces)) {
-		log_error(0, "there is no interface to tap: in tap mode they are taken up at the "
-			     "start only (xcapd -D lists them)");
-		return EXIT_FAILURE;
 	}
 	for (size_t i = 0; i < interfaces->words.count; i++)
 		interfaces_note_missing(interfaces, (int)i);

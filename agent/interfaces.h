@@ -33,6 +33,17 @@ struct agent_interface {
 	struct loss_alert alerts[INTERFACE_DROP_COUNT];
 };
 
+/* tap: who has the sockets once the lanes run. */
+struct interfaces_sockets {
+	/* What comes in is taken from here on. error: DATAPLANE_ERROR_LEN bytes. */
+	int (*open)(void *context, const struct agent_interface *interface, char *error);
+	/* Nothing comes any more: they go, once what they hold was taken. */
+	void (*close)(void *context, unsigned int ifindex);
+	/* They have not all gone yet. */
+	bool (*are_closing)(void *context, unsigned int ifindex);
+	void *context;
+};
+
 struct interfaces_config {
 	const struct agent_options *options;
 	struct loop *loop;
@@ -40,6 +51,7 @@ struct interfaces_config {
 	struct interface_table *table;
 	const struct filter_set *filters; /* in force; changed by interfaces_set_filters() only */
 	_Atomic uint64_t *stamp_age_ns;	  /* how old a packet's time may be when it comes; grows */
+	struct interfaces_sockets sockets;
 };
 
 /*
@@ -47,7 +59,7 @@ struct interfaces_config {
  * had attached beyond that is detached. On failure it has been logged; the result is the exit code.
  */
 int interfaces_create(struct interfaces **ret, const struct interfaces_config *config) must_check;
-/* tap: once there are sockets. Logged on failure. */
+/* tap: once there are sockets for what is there. Logged on failure. */
 int interfaces_enable(struct interfaces *interfaces) must_check;
 /*
  * Other filters, on all interfaces or, on failure, on none. They are config.filters when it

@@ -146,14 +146,50 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 	return 0;
 }
 
+/* tap: into lanes that run. Its sockets come first, so that no packet finds none. */
+static int tap(struct interfaces *interfaces, struct agent_interface *interface, char *error)
+{
+	const struct interfaces_sockets *sockets = &interfaces->config.sockets;
+	int err;
+
+	err = sockets->open(sockets->context, interface, error);
+	if (err) {
+		dataplane_detach(interface->attached, NULL);
+		return err;
+	}
+	err = dataplane_enable(interface->attached, error);
+	if (err) {
+		dataplane_detach(interface->attached, NULL);
+		sockets->close(sockets->context, interface->ifindex);
+		return err;
+	}
+	interface->is_generic = dataplane_is_generic(interface->attached);
+	return 0;
+}
+
+static bool has_running_lanes(const struct interfaces *interfaces)
+{
+	return interfaces_is_tap(interfaces) && !interfaces->starting;
+}
+
+static bool are_sockets_closing(const struct interfaces *interfaces, unsigned int ifindex)
+{
+	const struct interfaces_sockets *sockets = &interfaces->config.sockets;
+
+	return has_running_lanes(interfaces) && sockets->are_closing(sockets->context, ifindex);
+}
+
 int interfaces_add(struct interfaces *interfaces, const struct netdev *device, int word,
 		   char *error)
 {
 	struct agent_interface *interface = &interfaces->list[interfaces->count];
-	int err = interfaces->count < INTERFACE_TABLE_MAX ? 0 : -ENOSPC, link_type;
+	int link_type, err = 0;
 
-	if (err)
-		return err;
+	if (interfaces->count == INTERFACE_TABLE_MAX)
+		return -ENOSPC;
+	/* Their queues cannot be bound to twice. */
+	if (are_sockets_closing(interfaces, device->ifindex))
+		return -EBUSY;
 	*interface = (struct agent_interface){
 		.mode = interfaces_is_tap(interfaces) ? XCAP_TAP : XCAP_MIRROR,
 		.ifindex = device->ifindex,
@@ -173,6 +209,8 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 	/* Described first, as its packets come at once. */
 	if (!err)
 		err = attach(interfaces, device, word, error);
+	if (!err && has_running_lanes(interfaces))
+		err = tap(interfaces, interface, error);
 	if (err) {
 		interface->attached = NULL;
 		timestamps_destroy(interface->timestamps);
@@ -182,7 +220,8 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 	}
 	if (err != -ENODEV)
 		interfaces->count++;
-	return err;
+	/* Somebody else's may never end. */
+	return err == -EBUSY ? -EADDRINUSE : err;
 }
 
 void interfaces_log_capturing(const struct agent_interface *interface)
@@ -201,39 +240,17 @@ void interfaces_log_capturing(const struct agent_interface *interface)
 			 *why ? ", " : "", why);
 }
 
-/* Its sockets would have to come into lanes that run. */
-static void leave_out_of_tap(struct interfaces *interfaces, const struct netdev *device, int word)
-{
-	struct agent_interface *interface = &interfaces->list[interfaces->count];
-
-	if (interfaces->count == INTERFACE_TABLE_MAX)
-		return;
-	*interface = (struct agent_interface){
-		.mode = XCAP_TAP, .ifindex = device->ifindex, .word = word, .was_seen = true
-	};
-	memcpy(interface->name, device->name, sizeof(interface->name));
-	interfaces->count++;
-	log_warning(0,
-		    "%s has come and is left out: in tap mode interfaces are taken up at the start "
-		    "only (restart xcapd for it)",
-		    device->name);
-}
-
 static void take_up(struct interfaces *interfaces, const struct netdev *device, int word)
 {
 	char error[DATAPLANE_ERROR_LEN];
 	int err;
 
-	if (interfaces_is_tap(interfaces) && !interfaces->starting) {
-		leave_out_of_tap(interfaces, device, word);
-		return;
-	}
 	err = interfaces_add(interfaces, device, word, error);
 	switch (-err) {
 	case 0:
 		interfaces->missing[word] = false;
 		interfaces->is_full = false;
-		if (!interfaces_is_tap(interfaces))
+		if (!interfaces_is_tap(interfaces) || !interfaces->starting)
 			interfaces_log_capturing(&interfaces->list[interfaces->count - 1]);
 		break;
 	case ENODEV:
@@ -282,6 +299,9 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *g
 	interfaces->count--;
 	if (interface.attached) {
 		interfaces_finish(interfaces, &interface);
+		if (has_running_lanes(interfaces))
+			interfaces->config.sockets.close(interfaces->config.sockets.context,
+							 interface.ifindex);
 		interface_table_retire(interfaces->config.table, interface.ifindex,
 				       clock_ns(CLOCK_MONOTONIC));
 		interfaces_read_gone(interfaces);

@@ -12,10 +12,6 @@
 #include "common/log.h"
 
 #define QUEUES_PER_LANE 4
-/* Frame memory unless --umem-size says otherwise: of all queues of an interface, of each at least.
- */
-#define UMEM_BYTES (32 * MIB)
-#define UMEM_BYTES_MIN (8 * MIB)
 
 struct source_item {
 	struct source *source;
@@ -42,49 +38,11 @@ static int add_source(struct source_list *list, struct source *source, int cpu, 
 	return 0;
 }
 
-static int make_xsk(struct source **ret, const struct agent *agent,
-		    const struct agent_interface *interface, unsigned int queue)
-{
-	const struct agent_options *options = agent->options;
-	unsigned int queues = dataplane_queue_count(interface->attached);
-	struct source_xsk_config config = {
-		.ifname = interface->name,
-		.ifindex = interface->ifindex,
-		.queue = queue,
-		.xsk_map_fd = dataplane_xsk_map_fd(interface->attached),
-		.memory_bytes = options->umem_bytes ?: MAX(UMEM_BYTES / queues, UMEM_BYTES_MIN),
-		.generic = interface->is_generic,
-		.zero_copy = (enum source_zero_copy)options->zero_copy,
-		.handed = dataplane_queue_handed(interface->attached, queue),
-	};
-	char error[DATAPLANE_ERROR_LEN];
-	int err;
-
-	err = source_xsk_create(ret, &config, error);
-	return err ? log_error(0, "%s", error), err : 0;
-}
-
-/* What the machine gave for the queues' sockets, the last ones of the list. */
-static void tell_memory(const struct source_list *list, const struct agent_interface *interface)
-{
-	unsigned int queues = dataplane_queue_count(interface->attached), zero_copy = 0, huge = 0;
-	struct source_xsk_info info = {};
-
-	for (unsigned int i = list->count - queues; i < list->count; i++) {
-		source_xsk_info(list->items[i].source, &info);
-		zero_copy += info.zero_copy;
-		huge += info.huge_pages;
-	}
-	log_debug("%s: %u queues, %u of them zero-copy, %u in huge pages (vm.nr_hugepages reserves "
-		  "some), %llu KiB of frame memory each",
-		  interface->name, queues, zero_copy, huge,
-		  (unsigned long long)(info.memory_bytes / KIB));
-}
-
 static int make_xsks(struct agent *agent, struct source_list *list)
 {
 	const struct agent_interface *interfaces;
-	struct source *source;
+	char error[DATAPLANE_ERROR_LEN];
+	struct source **sources;
 	unsigned int count;
 	int err = 0;
 
@@ -94,17 +52,20 @@ static int make_xsks(struct agent *agent, struct source_list *list)
 		unsigned int queues = at->attached ? dataplane_queue_count(at->attached) : 0;
 		int node = machine_numa_node("", at->name, at->ifindex);
 
-		machine_prefer_node(node);
-		for (unsigned int queue = 0; queue < queues && !err; queue++) {
-			err = make_xsk(&source, agent, at, queue);
-			if (!err)
-				err = add_source(
-					list, source,
-					machine_queue_cpu("", at->name, at->ifindex, queue), node);
+		if (!queues)
+			continue;
+		err = agent_make_sockets(&sources, agent, at, error);
+		if (err)
+			return log_error(0, "%s", error), err;
+		for (unsigned int queue = 0; queue < queues; queue++) {
+			int cpu = machine_queue_cpu("", at->name, at->ifindex, queue);
+
+			if (err)
+				sources[queue]->ops->destroy(sources[queue]);
+			else
+				err = add_source(list, sources[queue], cpu, node);
 		}
-		machine_prefer_node(-1);
-		if (!err && at->attached)
-			tell_memory(list, at);
+		free(sources);
 	}
 	return err;
 }
@@ -306,16 +267,22 @@ static int make_lane(struct agent *agent, const struct source_list *list, unsign
 	machine_prefer_node(-1);
 	if (!err) {
 		err = lane_create(&agent->lanes[number], &config);
-		if (err)
+		if (err) {
 			memory_journal_close(config.journal);
+			log_error(err, "cannot make lane %u for %u sockets (use more --lanes)",
+				  number, config.source_count);
+		}
 	}
 	for (unsigned int i = 0; i < config.source_count && err; i++)
 		config.sources[i]->ops->destroy(config.sources[i]);
+	if (!err) {
+		agent->lane_count++;
+		if (options->mode == AGENT_TAP && !options->read)
+			err = agent_note_sockets(agent, number, config.sources,
+						 config.source_count);
+	}
 	free(config.sources);
-	if (err)
-		return err;
-	agent->lane_count++;
-	return agent->writer ? writer_add(agent->writer, agent->lanes[number]) : 0;
+	return err ?: agent->writer ? writer_add(agent->writer, agent->lanes[number]) : 0;
 }
 
 int agent_make_lanes(struct agent *agent)
@@ -332,7 +299,11 @@ int agent_make_lanes(struct agent *agent)
 	lanes = options->lanes		     ? (unsigned int)options->lanes
 		: options->mode == AGENT_TAP ? (list.count + QUEUES_PER_LANE - 1) / QUEUES_PER_LANE
 					     : 1;
-	lanes = MIN(MAX(lanes, 1), MIN(MAX(list.count, 1), AGENT_LANES_MAX));
+	/* For a tap there may be more later. */
+	if (options->mode != AGENT_TAP || !options->lanes)
+		lanes = MIN(lanes, list.count);
+	lanes = MIN(MAX(lanes, 1), AGENT_LANES_MAX);
+	agent->taking_lane_count = lanes;
 	if (!err)
 		err = choose_cpus(cpus, agent, &list, lanes);
 	/* A daemon with more lanes left more journals: what is in them is shipped, too. */

@@ -118,8 +118,6 @@ struct source_xsk_config {
 int source_xsk_create(struct source **ret, const struct source_xsk_config *config,
 		      char *error) must_check;
 
-unsigned int source_xsk_ifindex(const struct source *source);
-
 struct source_xsk_info {
 	bool zero_copy;	 /* the driver writes into the frame memory */
 	bool huge_pages; /* of which that is */

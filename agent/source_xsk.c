@@ -187,8 +187,9 @@ static void xsk_seek(struct source *source, uint64_t position)
 {
 	struct source_xsk *xsk = xsk_of(source);
 
-	xsk->base = position;
-	xsk->lost_redirected = xsk->config.handed > position ? xsk->config.handed - position : 0;
+	/* A position beyond what was handed over is of another device that had this number. */
+	xsk->base = MIN(position, xsk->config.handed);
+	xsk->lost_redirected = xsk->config.handed - xsk->base;
 }
 
 static void xsk_stats(const struct source *source, struct source_stats *ret)

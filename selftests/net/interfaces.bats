@@ -3,69 +3,7 @@
 # Which interfaces are captured, and what becomes of them while they come, change and go.
 
 load helpers
-
-# Namespaces a and b with the veth pair wa, wb between them, addressed.
-two_hosts() {
-	new_ns a
-	new_ns b
-	veth_pair a wa b wb addr=10.1.0.1/24,10.1.0.2/24 "$@"
-}
-
-# capture ARGUMENT...: an agent "cap" in namespace b that writes $OUT.
-capture() {
-	OUT=$BATS_TEST_TMPDIR/out.pcapng
-	start_agent cap b -w "$OUT" "$@"
-}
-
-# more_veth N: the pair vaN in a, vbN in b, addressed 10.2.N.1 and .2.
-more_veth() {
-	veth_pair a "va$1" b "vb$1" "addr=10.2.$1.1/24,10.2.$1.2/24"
-}
-
-# attached: the interfaces that are captured, sorted, on a line.
-attached() {
-	status cap '[.interfaces[] | select(.attached) | .name] | sort | join(" ")'
-}
-
-attached_are() {
-	equal "attached" "$(attached)" "$*"
-}
-
-missing_are() {
-	equal "missing" "$(status cap '[.missing_interfaces[]] | join(" ")')" "$*"
-}
-
-pings() {
-	in_ns a ping -q -c "${2:-5}" -i 0.01 -W 2 "$1" >/dev/null
-}
-
-# icmp NAME: how many packets of a ping are in $OUT under this name of an interface.
-icmp() {
-	tshark -n -r "$OUT" -Y "icmp && frame.interface_name == \"$1\"" 2>/dev/null | wc -l
-}
-
-# links NS IF: programs at tcx of an interface.
-links() {
-	in_ns "$1" "$HELPERS/tcx_count" "$2"
-}
-
-pins() {
-	find "$XCAP_BPFFS/xcap" -path '*/if_*' -type d | wc -l
-}
-
-descriptors() {
-	find "/proc/${PIDS[cap]}/fd" -mindepth 1 | wc -l
-}
-
-# Of its own; rings and journals are shared with the kernel or the next daemon, and bounded.
-memory_kib() {
-	awk '/^RssAnon:/ { print $2 }' "/proc/${PIDS[cap]}/status"
-}
-
-balanced() {
-	equal "in rings and pending" \
-		"$(status cap '"\(.account.in_rings) \(.account.pending)"')" "0 0"
-}
+load interfaces
 
 @test "several interfaces are captured at once, each under its name" {
 	two_hosts
@@ -386,77 +324,6 @@ untold() {
 	capture -i wb
 	at_least "seen" "$(status cap .account.seen)" "$seen"
 	wait_for 5 balanced
-	stop cap
-}
-
-@test "tap: an interface that vanishes ends nothing, and one that comes is left out with a word" {
-	two_hosts gro=on
-	more_veth 1
-	capture -i 'vb*' -i wb --mode tap
-	attached_are vb1 wb
-	run ! pings 10.2.1.2 1
-	in_ns a ip link del va1
-	wait_for 5 attached_are wb
-	run -0 logged cap "vb1 was removed"
-	more_veth 1
-	wait_for 5 logged cap "vb1 has come and is left out: in tap mode"
-	pings 10.2.1.2
-	run ! pings 10.1.0.2 1
-	wait_for 5 balanced
-	at_most "processor time, ticks" "$(busy_ticks)" 20
-	stop cap
-	at_least "of wb" "$(tshark -n -r "$OUT" -Y 'frame.interface_name == "wb"' 2>/dev/null |
-		wc -l)" 1
-}
-
-# What the daemon uses in a second when nothing happens.
-busy_ticks() {
-	local before
-
-	before=$(awk '{ print $14 + $15 }' "/proc/${PIDS[cap]}/stat")
-	sleep 1
-	awk -v before="$before" '{ print $14 + $15 - before }' "/proc/${PIDS[cap]}/stat"
-}
-
-@test "tap: of one that is moved what was switched is restored where it is" {
-	two_hosts gro=on
-	more_veth 1
-	new_ns c
-	equal "before" "$(offload a wa)" on
-	capture -i wb,vb1 --mode tap --xdp-mode generic
-	equal "while it is tapped" "$(offload a wa)" off
-	in_ns b ip link set wb netns "$(ns c)"
-	wait_for 5 attached_are vb1
-	equal "once it is moved" "$(offload a wa)" on
-	equal "XDP programs left on it" "$(in_ns c ip -j link show dev wb | jq '.[0].xdp.mode // 0')" 0
-	configure_veth c wb 10.1.0.2/24
-	pings 10.1.0.2
-	stop cap
-}
-
-# offload NS IF: does it take VLAN tags out on sending?
-offload() {
-	in_ns "$1" ethtool -k "$2" | sed -n 's/^tx-vlan-offload: //p'
-}
-
-@test "tap: any is refused, and a pattern that fits nothing is an error" {
-	two_hosts
-	run -2 in_ns b "$XCAP_BIN/xcapd" -i any --mode tap -w - --run-dir "$RUN_DIR" --name cap \
-		--bpffs "$XCAP_BPFFS"
-	[[ $output == *"any"*"tap"* ]]
-	run -1 in_ns b "$XCAP_BIN/xcapd" -i 'x*' --mode tap -w - --run-dir "$RUN_DIR" --name cap \
-		--bpffs "$XCAP_BPFFS"
-	[[ $output == *"no interface to tap"* ]]
-}
-
-@test "tap: of a pattern the interface of the default route is left out" {
-	two_hosts gro=on
-	more_veth 1
-	in_ns b ip route add default via 10.1.0.1
-	capture -i '[vw]b*' --mode tap
-	attached_are vb1
-	run -0 logged cap "refusing to tap wb"
-	pings 10.1.0.2
 	stop cap
 }
 
