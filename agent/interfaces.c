@@ -53,6 +53,7 @@ static void received(struct loop_op *op, int res, unsigned int cqe_flags)
 	interfaces->is_receiving = false;
 	if (interfaces->detached)
 		return;
+	interfaces_begin_turn(interfaces);
 	if (res > 0)
 		netdev_read_changes(interfaces->message, (size_t)res, on_change, interfaces);
 	else if (res == -ENOBUFS)
@@ -62,6 +63,15 @@ static void received(struct loop_op *op, int res, unsigned int cqe_flags)
 		return;
 	}
 	receive(interfaces);
+}
+
+static void turn_begins(struct loop_timer *timer)
+{
+	struct interfaces *interfaces = container_of(timer, struct interfaces, turn);
+
+	interfaces_begin_turn(interfaces);
+	if (!interfaces->detached)
+		(void)interfaces_look_around(interfaces);
 }
 
 static int take_named(struct interfaces *interfaces, int word)
@@ -105,8 +115,6 @@ static int take_what_is_there(struct interfaces *interfaces)
 		log_error(err, "cannot ask the kernel for the interfaces");
 		return exit_code(err);
 	}
-	for (size_t i = 0; i < interfaces->words.count; i++)
-		interfaces_note_missing(interfaces, (int)i);
 	return 0;
 }
 
@@ -146,12 +154,11 @@ static int set_up(struct interfaces *interfaces)
 	interfaces_describe_earlier_filters(interfaces);
 	interfaces_describe_filters(interfaces, interfaces->config.filters);
 	interfaces->starting = true;
+	interfaces_begin_turn(interfaces);
 	code = take_what_is_there(interfaces);
 	interfaces->starting = false;
 	if (code)
 		return code;
-	dataplane_prune(interfaces->config.dataplane);
-	interfaces_read_gone(interfaces);
 	receive(interfaces);
 	return 0;
 }
@@ -166,6 +173,7 @@ int interfaces_create(struct interfaces **ret, const struct interfaces_config *c
 	interfaces->config = *config;
 	interfaces->monitor_fd = -1;
 	interfaces->received.done = received;
+	interfaces->turn.expired = turn_begins;
 	code = set_up(interfaces);
 	if (code) {
 		interfaces_detach(interfaces);
@@ -229,8 +237,10 @@ void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns)
 		interfaces_tell(interfaces);
 	}
 	interface_table_expire(interfaces->config.table, taken_ns);
-	if (interfaces->look_again)
-		(void)interfaces_look_around(interfaces);
+	if (!interfaces->look_again)
+		return;
+	interfaces_begin_turn(interfaces);
+	(void)interfaces_look_around(interfaces);
 }
 
 void interfaces_detach(struct interfaces *interfaces)
@@ -249,6 +259,7 @@ void interfaces_destroy(struct interfaces *interfaces)
 {
 	if (!interfaces)
 		return;
+	loop_timer_stop(interfaces->config.loop, &interfaces->turn);
 	if (interfaces->is_receiving)
 		loop_cancel(interfaces->config.loop, &interfaces->received);
 	while (interfaces->is_receiving && !loop_turn(interfaces->config.loop, true))

@@ -55,8 +55,9 @@ struct interfaces_config {
 };
 
 /*
- * Everything that is there and asked for is attached when it returns, and what an earlier daemon
- * had attached beyond that is detached. On failure it has been logged; the result is the exit code.
+ * What is there and asked for is attached when it returns, but of many only the first: the others
+ * while the loop runs. Then what an earlier daemon had attached beyond that is detached. On failure
+ * it has been logged; the result is the exit code.
  */
 int interfaces_create(struct interfaces **ret, const struct interfaces_config *config) must_check;
 /* tap: once there are sockets for what is there. Logged on failure. */

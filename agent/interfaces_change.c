@@ -240,11 +240,26 @@ void interfaces_log_capturing(const struct agent_interface *interface)
 			 *why ? ", " : "", why);
 }
 
+void interfaces_begin_turn(struct interfaces *interfaces)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	interfaces->turn_ends_ns = now + (interfaces->starting ? START_TURN_NS : TURN_NS);
+	/* Lanes are made for the sockets of all that is there. */
+	if (interfaces->starting && interfaces_is_tap(interfaces))
+		interfaces->turn_ends_ns = UINT64_MAX;
+}
+
 static void take_up(struct interfaces *interfaces, const struct netdev *device, int word)
 {
 	char error[DATAPLANE_ERROR_LEN];
 	int err;
 
+	if (clock_ns(CLOCK_MONOTONIC) >= interfaces->turn_ends_ns) {
+		interfaces->is_postponed = true;
+		loop_timer_start(interfaces->config.loop, &interfaces->turn, 0);
+		return;
+	}
 	err = interfaces_add(interfaces, device, word, error);
 	switch (-err) {
 	case 0:
@@ -355,6 +370,16 @@ void interfaces_present(struct interfaces *interfaces, const struct netdev *devi
 		take_up(interfaces, device, word);
 }
 
+/* Every device was looked at, none postponed: for the first time. */
+static void note_all_taken(struct interfaces *interfaces)
+{
+	interfaces->was_all_taken = true;
+	dataplane_prune(interfaces->config.dataplane);
+	interfaces_read_gone(interfaces);
+	for (size_t i = 0; i < interfaces->words.count; i++)
+		interfaces_note_missing(interfaces, (int)i);
+}
+
 static int look_at(const struct netdev *device, void *context)
 {
 	interfaces_present(context, device);
@@ -366,6 +391,7 @@ int interfaces_look_around(struct interfaces *interfaces)
 	int err;
 
 	interfaces->look_again = false;
+	interfaces->is_postponed = false;
 	for (unsigned int i = 0; i < interfaces->count; i++)
 		interfaces->list[i].was_seen = false;
 	err = netdev_for_each(look_at, interfaces);
@@ -385,5 +411,7 @@ int interfaces_look_around(struct interfaces *interfaces)
 			interfaces->look_again = true;
 		}
 	}
+	if (!interfaces->is_postponed && !interfaces->was_all_taken)
+		note_all_taken(interfaces);
 	return 0;
 }

@@ -7,6 +7,13 @@
 #include "bpf/netdev.h"
 
 #define RECEIVE_BYTES (32 * KIB)
+/*
+ * An attach takes about a tenth of a second, nearly all of it in the kernel's verifier. After so
+ * much time of them others on the control thread get their turn: signals, the control socket. At
+ * the start there is nobody to wait.
+ */
+#define TURN_NS (100 * NS_PER_MS)
+#define START_TURN_NS (2 * NS_PER_SEC)
 
 struct interfaces {
 	struct interfaces_config config;
@@ -23,10 +30,14 @@ struct interfaces {
 	struct loop_op received;
 	int monitor_fd;
 	bool is_receiving;
-	bool starting;	 /* what is there is being taken up */
-	bool detached;	 /* for good */
-	bool look_again; /* what there is: something could not be done, or was not told */
-	bool is_full;	 /* there was no room for one more, and that was said */
+	bool starting;		/* what is there is being taken up */
+	bool detached;		/* for good */
+	bool look_again;	/* what there is: something could not be done, or was not told */
+	uint64_t turn_ends_ns;	/* CLOCK_MONOTONIC */
+	bool is_postponed;	/* what is there and asked for, to the next turn */
+	bool was_all_taken;	/* what was there at the start */
+	struct loop_timer turn; /* the next one */
+	bool is_full;		/* there was no room for one more, and that was said */
 	_Alignas(8) uint8_t message[RECEIVE_BYTES]; /* of struct nlmsghdr */
 };
 
@@ -71,5 +82,7 @@ void interfaces_read_gone(struct interfaces *interfaces);
 void interfaces_tell(struct interfaces *interfaces);
 /* Detach it and tell its last numbers. */
 void interfaces_finish(struct interfaces *interfaces, struct agent_interface *interface);
+/* From now on there is time to attach to what is there, at least to one. */
+void interfaces_begin_turn(struct interfaces *interfaces);
 /* Take up what is there and give up what is not, whatever we were told. */
 int interfaces_look_around(struct interfaces *interfaces);

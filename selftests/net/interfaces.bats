@@ -256,6 +256,28 @@ come_and_go() {
 	wait_for 5 attached_are wb
 }
 
+@test "while many interfaces are taken up the daemon answers, and ends when told to" {
+	local i first
+
+	two_hosts
+	for i in {1..120}; do
+		echo "link add many$i type bridge"
+	done >"$BATS_TEST_TMPDIR/batch"
+	in_ns b ip -batch "$BATS_TEST_TMPDIR/batch"
+	capture -i wb -i 'many*'
+	first=$(attached | wc -w)
+	at_most "attached when it answers" "$first" 119
+	pings 10.1.0.2
+	at_most "attached when it answers again" "$(attached | wc -w)" 120
+	wait_for 90 attached_are "$(printf '%s\n' wb many{1..120} | LC_ALL=C sort | xargs)"
+	run ! logged cap "waiting"
+	stop cap
+	equal "of wb" "$(icmp wb)" 10
+	capture -i 'many*'
+	stop cap
+	equal "pins left" "$(find "$XCAP_BPFFS/xcap" -type f | wc -l)" 0
+}
+
 @test "a burst of interfaces that come and go at once leaves what is there captured" {
 	local i
 
