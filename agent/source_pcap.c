@@ -30,7 +30,9 @@ struct source_pcap {
 	struct loop_timer due;
 	struct pcapng_decoder *decoder;
 	struct recorded_config recorded;
-	struct recorded *interfaces; /* by the decoder's id */
+	/* By the decoder's id modulo PCAPNG_INTERFACES_MAX: as many as it knows. */
+	struct recorded *interfaces;
+	uint32_t described; /* so far */
 	uint32_t interface_count;
 	struct decompress *decompress; /* NULL: not compressed, or not known yet */
 	struct buf input, packed;
@@ -170,25 +172,31 @@ static void unpack(struct source_pcap *pcap)
 
 static int add_interface(struct source_pcap *pcap)
 {
-	uint32_t id = pcap->interface_count;
+	uint32_t id = pcap->described, at = id % PCAPNG_INTERFACES_MAX;
+	uint32_t room = MAX(at + 1, pcap->interface_count);
 	struct recorded *list;
 
-	list = realloc(pcap->interfaces, (id + 1) * sizeof(*list));
+	list = realloc(pcap->interfaces, room * sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	pcap->interfaces = list;
-	pcap->interface_count++;
-	recorded_init(&list[id], pcapng_decoder_interface(pcap->decoder, id), id, &pcap->recorded);
+	pcap->described++;
+	if (room == pcap->interface_count)
+		recorded_release(&list[at]);
+	pcap->interface_count = room;
+	recorded_init(&list[at], pcapng_decoder_interface(pcap->decoder, id), id, &pcap->recorded);
 	return 0;
 }
 
 /* Stamped anew, the packets are of another time than the numbers. */
 static void keep_statistics(struct source_pcap *pcap, const struct pcapng_statistics *statistics)
 {
-	if (pcap->config.stamp_now || statistics->interface >= pcap->interface_count)
+	uint32_t at = statistics->interface % PCAPNG_INTERFACES_MAX;
+
+	if (pcap->config.stamp_now || at >= pcap->interface_count)
 		return;
-	pcap->interfaces[statistics->interface].statistics = *statistics;
-	pcap->interfaces[statistics->interface].has_statistics = true;
+	pcap->interfaces[at].statistics = *statistics;
+	pcap->interfaces[at].has_statistics = true;
 }
 
 static const struct pcapng_statistics *pcap_statistics(struct source *source)
@@ -254,8 +262,9 @@ static void skip_head(struct source_pcap *pcap)
 static int head_matches(struct source_pcap *pcap)
 {
 	char error[RECORDED_ERROR_LEN];
-	int matches = recorded_matches(&pcap->interfaces[pcap->head.interface], &pcap->recorded,
-				       &pcap->head, error);
+	int matches =
+		recorded_matches(&pcap->interfaces[pcap->head.interface % PCAPNG_INTERFACES_MAX],
+				 &pcap->recorded, &pcap->head, error);
 
 	if (matches < 0)
 		end_with(pcap, matches, error);
@@ -401,7 +410,9 @@ static const struct pcapng_interface *pcap_describe(const struct source *source,
 {
 	struct source_pcap *pcap = pcap_of(source);
 
-	return interface < pcap->interface_count ? &pcap->interfaces[interface].description : NULL;
+	uint32_t at = interface % PCAPNG_INTERFACES_MAX;
+
+	return at < pcap->interface_count ? &pcap->interfaces[at].description : NULL;
 }
 
 static void pcap_destroy(struct source *source)

@@ -176,7 +176,7 @@ static int decode_file(struct checkpoint_file *ret, json_t *json)
 			&suffix, "begun", &begun, "link_type", &link_type, "interfaces",
 			&interfaces, "offset", &offset) ||
 	    offset < 0 || suffix < -1 || suffix > UINT16_MAX || link_type < 0 ||
-	    link_type > UINT16_MAX || interfaces < 0 || interfaces > PCAPNG_INTERFACES_MAX)
+	    link_type > UINT16_MAX || interfaces < 0 || interfaces > UINT32_MAX)
 		return -EBADMSG;
 	*ret = (struct checkpoint_file){
 		.is_late = late,

@@ -184,7 +184,10 @@ static void put_interface(struct capture *capture, const struct described *descr
 	pcapng_interface(out, &interface);
 }
 
-/* Into *ret the interface's index; its IDB is written if it is a new one. There is room in out. */
+/*
+ * Into *ret the interface's index; its IDB is written if it is a new one. There is room in out.
+ * -ENOBUFS: no more can be known.
+ */
 static int describe(struct capture *capture, const char *agent,
 		    const struct pcapng_interface *interface, struct buf *out, uint32_t *ret)
 {
@@ -199,8 +202,8 @@ static int describe(struct capture *capture, const char *agent,
 			return 0;
 		}
 	}
-	if (capture_interface_count(capture) >= PCAPNG_INTERFACES_MAX)
-		return -EMSGSIZE;
+	if (capture->count == PCAPNG_INTERFACES_MAX)
+		return -ENOBUFS;
 	err = grow(capture);
 	if (err)
 		return err;
@@ -284,52 +287,6 @@ int capture_begin(struct capture *capture, uint16_t link_type, struct buf *out)
 	return 0;
 }
 
-int capture_packet(struct capture *capture, const char *agent,
-		   const struct pcapng_interface *interface, const struct pcapng_packet *packet,
-		   struct buf *out)
-{
-	struct pcapng_packet written = *packet;
-	uint32_t index;
-	int err;
-
-	/* Readers refuse a packet that exceeds its interface's snaplen. */
-	written.captured_len = MIN(packet->captured_len, PCAPNG_SNAPLEN);
-	/* After this nothing that is appended can fail, and an IDB that is counted is there. */
-	if (!buf_reserve(out,
-			 SECTION_LEN_MAX + sizeof(*interface) + 128 + pcapng_packet_len(&written)))
-		return -ENOMEM;
-	if (!capture->has_header || capture->link_type != interface->link_type) {
-		err = capture_begin(capture, interface->link_type, out);
-		if (err)
-			return err;
-	}
-	if (capture->format == CAPTURE_PCAP) {
-		pcap_packet(out, &written);
-		return 0;
-	}
-	err = lookup(capture, agent, interface, out, &index);
-	if (err)
-		return err;
-	written.interface = capture->first_id + index;
-	count_packet(capture->list[index], packet);
-	pcapng_packet(out, &written);
-	return 0;
-}
-
-bool capture_as_is(struct capture *capture, const char *agent,
-		   const struct pcapng_interface *interface, const struct pcapng_packet *packet)
-{
-	uint32_t index;
-
-	if (capture->format != CAPTURE_PCAPNG || !capture->has_header ||
-	    capture->link_type != interface->link_type || packet->captured_len > PCAPNG_SNAPLEN ||
-	    !lookup_cached(capture, agent, interface, &index) ||
-	    capture->first_id + index != packet->interface)
-		return false;
-	count_packet(capture->list[index], packet);
-	return true;
-}
-
 /* The numbers of pcapng_statistics that are counts. */
 static uint64_t *count_of(struct pcapng_statistics *statistics, unsigned int i)
 {
@@ -359,6 +316,100 @@ static void fold(struct pcapng_statistics *into, struct pcapng_statistics *from,
 	}
 	into->time_ns = MAX(into->time_ns, from->time_ns);
 	into->end_ns = MAX(into->end_ns, from->end_ns);
+}
+
+/* Its agent's numbers, else what is known from its packets. */
+static struct pcapng_statistics statistics_of(struct described *described)
+{
+	struct pcapng_statistics sum = {
+		.time_ns = described->last_ns,
+		.start_ns = described->first_ns == UINT64_MAX ? 0 : described->first_ns,
+		.end_ns = described->last_ns,
+		.received = PCAPNG_UNKNOWN,
+		.dropped = described->drops,
+		.filter_accepted = PCAPNG_UNKNOWN,
+		.os_dropped = PCAPNG_UNKNOWN,
+		.delivered = described->packets,
+	};
+
+	if (!described->is_told)
+		return sum;
+	sum = described->before;
+	fold(&sum, &described->told, true);
+	return sum;
+}
+
+static void put_statistics(const struct capture *capture, struct buf *out)
+{
+	for (uint32_t i = 0; i < capture->count; i++) {
+		struct pcapng_statistics statistics = statistics_of(capture->list[i]);
+
+		statistics.interface = capture->first_id + i;
+		pcapng_statistics(out, &statistics);
+	}
+}
+
+/* In a new section Wireshark 4.0 would take the interfaces for the first one's. */
+static int start_over(struct capture *capture, struct buf *out)
+{
+	if (capture->first_id > UINT32_MAX - 2 * PCAPNG_INTERFACES_MAX)
+		return -EMSGSIZE;
+	if (!buf_reserve(out, (size_t)capture->count * PCAPNG_STATISTICS_MAX))
+		return -ENOMEM;
+	put_statistics(capture, out);
+	capture->first_id += capture->count;
+	forget_interfaces(capture);
+	return 0;
+}
+
+int capture_packet(struct capture *capture, const char *agent,
+		   const struct pcapng_interface *interface, const struct pcapng_packet *packet,
+		   struct buf *out)
+{
+	struct pcapng_packet written = *packet;
+	uint32_t index;
+	int err;
+
+	/* Readers refuse a packet that exceeds its interface's snaplen. */
+	written.captured_len = MIN(packet->captured_len, PCAPNG_SNAPLEN);
+	/* After this nothing that is appended can fail, and an IDB that is counted is there. */
+	if (!buf_reserve(out,
+			 SECTION_LEN_MAX + sizeof(*interface) + 128 + pcapng_packet_len(&written)))
+		return -ENOMEM;
+	if (!capture->has_header || capture->link_type != interface->link_type) {
+		err = capture_begin(capture, interface->link_type, out);
+		if (err)
+			return err;
+	}
+	if (capture->format == CAPTURE_PCAP) {
+		pcap_packet(out, &written);
+		return 0;
+	}
+	err = lookup(capture, agent, interface, out, &index);
+	if (err == -ENOBUFS) {
+		err = start_over(capture, out);
+		return err ?: capture_packet(capture, agent, interface, packet, out);
+	}
+	if (err)
+		return err;
+	written.interface = capture->first_id + index;
+	count_packet(capture->list[index], packet);
+	pcapng_packet(out, &written);
+	return 0;
+}
+
+bool capture_as_is(struct capture *capture, const char *agent,
+		   const struct pcapng_interface *interface, const struct pcapng_packet *packet)
+{
+	uint32_t index;
+
+	if (capture->format != CAPTURE_PCAPNG || !capture->has_header ||
+	    capture->link_type != interface->link_type || packet->captured_len > PCAPNG_SNAPLEN ||
+	    !lookup_cached(capture, agent, interface, &index) ||
+	    capture->first_id + index != packet->interface)
+		return false;
+	count_packet(capture->list[index], packet);
+	return true;
 }
 
 static void take_statistics(struct described *described, const struct pcapng_statistics *statistics)
@@ -398,30 +449,13 @@ int capture_statistics(struct capture *capture, const char *agent,
 	if (!buf_reserve(out, sizeof(*interface) + 128))
 		return -ENOMEM;
 	err = lookup(capture, agent, interface, out, &index);
+	if (err == -ENOBUFS) {
+		err = start_over(capture, out);
+		return err ?: capture_statistics(capture, agent, interface, statistics, out);
+	}
 	if (!err)
 		take_statistics(capture->list[index], statistics);
 	return err;
-}
-
-/* Its agent's numbers, else what is known from its packets. */
-static struct pcapng_statistics statistics_of(struct described *described)
-{
-	struct pcapng_statistics sum = {
-		.time_ns = described->last_ns,
-		.start_ns = described->first_ns == UINT64_MAX ? 0 : described->first_ns,
-		.end_ns = described->last_ns,
-		.received = PCAPNG_UNKNOWN,
-		.dropped = described->drops,
-		.filter_accepted = PCAPNG_UNKNOWN,
-		.os_dropped = PCAPNG_UNKNOWN,
-		.delivered = described->packets,
-	};
-
-	if (!described->is_told)
-		return sum;
-	sum = described->before;
-	fold(&sum, &described->told, true);
-	return sum;
 }
 
 void capture_end(struct capture *capture, struct buf *out)
@@ -435,12 +469,7 @@ void capture_end(struct capture *capture, struct buf *out)
 		return;
 	if (!capture_interface_count(capture))
 		pcapng_interface(out, &nameless);
-	for (uint32_t i = 0; i < capture->count; i++) {
-		struct pcapng_statistics statistics = statistics_of(capture->list[i]);
-
-		statistics.interface = capture->first_id + i;
-		pcapng_statistics(out, &statistics);
-	}
+	put_statistics(capture, out);
 }
 
 bool capture_begun(const struct capture *capture)

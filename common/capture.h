@@ -23,7 +23,9 @@ void capture_destroy(struct capture *capture);
 /*
  * agent: prefix of if_name ("AGENT/IF"); NULL: the name as it is. The header goes out with the
  * first packet, or by capture_begin() for an empty file. Changed interface details (filter) make a
- * new IDB. -EXDEV: another link type; -EMSGSIZE: PCAPNG_INTERFACES_MAX of them; -ENOMEM. After an
+ * new IDB. When PCAPNG_INTERFACES_MAX are described their statistics go out and all are forgotten:
+ * those that are still there are described again, in the same section and counted on. -EXDEV:
+ * another link type; -EMSGSIZE: no more numbers for interfaces; -ENOMEM. After an
  * error what was appended is whole, and the next packet may be given.
  */
 int capture_begin(struct capture *capture, uint16_t link_type, struct buf *out) must_check;

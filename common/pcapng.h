@@ -19,7 +19,7 @@
 #define PCAPNG_SNAPLEN 262144u
 #define PCAPNG_BLOCK_MAX (16 * MIB) /* a longer block is damage */
 #define PCAPNG_NAME_MAX 256
-#define PCAPNG_INTERFACES_MAX 65536
+#define PCAPNG_INTERFACES_MAX 65536	 /* known at a time, of a file that may describe more */
 #define PCAPNG_FRAME_INTERFACES_MAX 1024 /* in one frame */
 #define PCAPNG_UNKNOWN UINT64_MAX	 /* a count of the statistics that is not known: left out */
 
@@ -109,10 +109,10 @@ void pcapng_decoder_destroy(struct pcapng_decoder *decoder);
 void pcapng_decoder_reset(struct pcapng_decoder *decoder, enum pcapng_source source);
 /*
  * Looks at data[0 .. len): bytes used (> 0), or 0 if it takes more to go on, or -EBADMSG
- * (malformed), -EPROTONOSUPPORT (version), -EMSGSIZE (PCAPNG_BLOCK_MAX, PCAPNG_INTERFACES_MAX,
- * PCAPNG_FRAME_INTERFACES_MAX), -ENOMEM; nothing but a reset helps after an error.
- * *item tells what they were; a packet's data points into data. A new section begins with
- * interface 0 again; ids given to the caller go on counting.
+ * (malformed), -EPROTONOSUPPORT (version), -EMSGSIZE (PCAPNG_BLOCK_MAX, a packet of an
+ * interface that is forgotten, PCAPNG_FRAME_INTERFACES_MAX), -ENOMEM; nothing but a reset helps
+ * after an error. *item tells what they were; a packet's data points into data. A new section
+ * begins with interface 0 again; ids given to the caller go on counting.
  */
 ssize_t pcapng_decode(struct pcapng_decoder *decoder, const uint8_t *data, size_t len,
 		      enum pcapng_item *item, struct pcapng_packet *packet) must_check;
@@ -125,7 +125,10 @@ void pcapng_decode_again(const uint8_t *block, struct pcapng_packet *packet);
 uint32_t pcapng_block_len(const uint8_t *block);
 /* Is a block of a frame that is known to be good a packet's? Then also its time in ns. */
 bool pcapng_skim(const uint8_t *block, uint64_t *time_ns);
-/* An interface by its id (a packet's; the newest is count - 1), or NULL; stays until the reset. */
+/*
+ * An interface by its id (a packet's; the newest is count - 1), or NULL; it is forgotten at the
+ * reset, and when PCAPNG_INTERFACES_MAX have come after it.
+ */
 const struct pcapng_interface *pcapng_decoder_interface(const struct pcapng_decoder *decoder,
 							uint32_t id);
 uint32_t pcapng_decoder_interface_count(const struct pcapng_decoder *decoder);

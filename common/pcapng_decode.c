@@ -26,7 +26,9 @@ struct pcapng_decoder {
 	enum pcapng_source source;
 	enum format format;
 	bool big_endian;
-	struct interface **interfaces; /* allocated ones stay for the next use after a reset */
+	/* By id modulo PCAPNG_INTERFACES_MAX; allocated ones stay for the next use after a reset.
+	 */
+	struct interface **interfaces;
 	uint32_t count, allocated;
 	uint32_t section; /* id of the section's interface 0 */
 	/* PCAP */
@@ -36,6 +38,8 @@ struct pcapng_decoder {
 	struct pcapng_statistics statistics;
 	const char *error;
 };
+
+static const char forgotten[] = "a packet of an interface that too many were described after";
 
 int pcapng_decoder_create(struct pcapng_decoder **ret, enum pcapng_source source)
 {
@@ -68,10 +72,20 @@ void pcapng_decoder_reset(struct pcapng_decoder *decoder, enum pcapng_source sou
 	decoder->error = NULL;
 }
 
+/* NULL: there is none, or it is forgotten. */
+static const struct interface *find_interface(const struct pcapng_decoder *decoder, uint32_t id)
+{
+	if (id >= decoder->count || decoder->count - id > PCAPNG_INTERFACES_MAX)
+		return NULL;
+	return decoder->interfaces[id % PCAPNG_INTERFACES_MAX];
+}
+
 const struct pcapng_interface *pcapng_decoder_interface(const struct pcapng_decoder *decoder,
 							uint32_t id)
 {
-	return id < decoder->count ? &decoder->interfaces[id]->info : NULL;
+	const struct interface *interface = find_interface(decoder, id);
+
+	return interface ? &interface->info : NULL;
 }
 
 uint32_t pcapng_decoder_interface_count(const struct pcapng_decoder *decoder)
@@ -192,13 +206,14 @@ static uint64_t interface_time(const struct interface *interface, uint64_t ticks
 	return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
 }
 
-/* Room for one more, zeroed: interfaces[count], which becomes one of the decoder's with count++. */
-static int interface_reserve(struct pcapng_decoder *decoder)
+/* Room for one more, zeroed, which becomes one of the decoder's with count++. */
+static int interface_reserve(struct pcapng_decoder *decoder, struct interface **ret)
 {
+	uint32_t at = decoder->count % PCAPNG_INTERFACES_MAX;
 	uint32_t capacity = MAX(2 * decoder->allocated, 4u);
 	struct interface **list, *interface;
 
-	if (decoder->count == decoder->allocated) {
+	if (at == decoder->allocated) {
 		/* The list has room up to the next power of two. */
 		if ((decoder->allocated & (decoder->allocated - 1)) == 0) {
 			list = realloc(decoder->interfaces, capacity * sizeof(struct interface *));
@@ -211,7 +226,8 @@ static int interface_reserve(struct pcapng_decoder *decoder)
 			return -ENOMEM;
 		decoder->interfaces[decoder->allocated++] = interface;
 	}
-	*decoder->interfaces[decoder->count] = (struct interface){};
+	*ret = decoder->interfaces[at];
+	**ret = (struct interface){};
 	return 0;
 }
 
@@ -232,12 +248,11 @@ static ssize_t decode_interface(struct pcapng_decoder *decoder, const uint8_t *b
 
 	if (len < 20)
 		return refuse(decoder, -EBADMSG, "an interface block is too short");
-	if (decoder->count >= PCAPNG_INTERFACES_MAX ||
+	if (decoder->count == UINT32_MAX ||
 	    (decoder->source == PCAPNG_FROM_FRAME && decoder->count >= PCAPNG_FRAME_INTERFACES_MAX))
 		return refuse(decoder, -EMSGSIZE, "too many interfaces");
-	if (interface_reserve(decoder))
+	if (interface_reserve(decoder, &interface))
 		return refuse(decoder, -ENOMEM, "out of memory");
-	interface = decoder->interfaces[decoder->count];
 	info = &interface->info;
 	info->link_type = get_u16(block + 8, decoder->big_endian);
 	info->snaplen = get_u32(block + 12, decoder->big_endian);
@@ -364,6 +379,7 @@ static ssize_t decode_packet(struct pcapng_decoder *decoder, const uint8_t *bloc
 {
 	bool big_endian = decoder->big_endian;
 	struct options options = { .big_endian = big_endian };
+	const struct interface *described;
 	uint32_t interface, captured_len;
 	uint64_t ticks;
 	size_t padded;
@@ -387,7 +403,10 @@ static ssize_t decode_packet(struct pcapng_decoder *decoder, const uint8_t *bloc
 		return refuse(decoder, -EBADMSG, "a packet exceeds its block");
 	ticks = (uint64_t)get_u32(block + 12, big_endian) << 32 | get_u32(block + 16, big_endian);
 	packet->interface = decoder->section + interface;
-	packet->time_ns = interface_time(decoder->interfaces[packet->interface], ticks);
+	described = find_interface(decoder, packet->interface);
+	if (!described)
+		return refuse(decoder, -EMSGSIZE, forgotten);
+	packet->time_ns = interface_time(described, ticks);
 	packet->captured_len = captured_len;
 	packet->original_len = get_u32(block + 24, big_endian);
 	packet->data = block + EPB_DATA;
@@ -402,6 +421,7 @@ static ssize_t decode_packet(struct pcapng_decoder *decoder, const uint8_t *bloc
 static ssize_t decode_simple_packet(struct pcapng_decoder *decoder, const uint8_t *block,
 				    uint32_t len, struct pcapng_packet *packet)
 {
+	const struct interface *described;
 	uint32_t snaplen;
 
 	*packet = (struct pcapng_packet){};
@@ -409,7 +429,10 @@ static ssize_t decode_simple_packet(struct pcapng_decoder *decoder, const uint8_
 		return refuse(decoder, -EBADMSG, "a packet block is too short");
 	if (decoder->section == decoder->count)
 		return refuse(decoder, -EBADMSG, "a packet of an interface that is not described");
-	snaplen = decoder->interfaces[decoder->section]->info.snaplen;
+	described = find_interface(decoder, decoder->section);
+	if (!described)
+		return refuse(decoder, -EMSGSIZE, forgotten);
+	snaplen = described->info.snaplen;
 	packet->interface = decoder->section;
 	packet->original_len = get_u32(block + 8, decoder->big_endian);
 	packet->captured_len = snaplen ? MIN(packet->original_len, snaplen) : packet->original_len;
@@ -455,7 +478,9 @@ static bool decode_statistics(struct pcapng_decoder *decoder, const uint8_t *blo
 	if (id >= decoder->count - decoder->section)
 		return false;
 	statistics.interface = decoder->section + id;
-	interface = decoder->interfaces[statistics.interface];
+	interface = find_interface(decoder, statistics.interface);
+	if (!interface)
+		return false;
 	statistics.time_ns = statistics_time(interface, block + 12, big_endian);
 	options.left = len - 24;
 	while ((n = options_next(&options)) > 0) {
@@ -557,9 +582,9 @@ static ssize_t decode_pcap_header(struct pcapng_decoder *decoder, const uint8_t 
 	/* 543.0 is what DG/UX wrote. */
 	if ((major != 2 || minor > 4) && (major != 543 || minor != 0))
 		return refuse(decoder, -EPROTONOSUPPORT, "a PCAP version that is not 2.0 to 2.4");
-	if (interface_reserve(decoder))
+	if (interface_reserve(decoder, &interface))
 		return refuse(decoder, -ENOMEM, "out of memory");
-	interface = decoder->interfaces[decoder->count++];
+	decoder->count++;
 	interface->info.snaplen = get_u32(data + 16, decoder->big_endian);
 	interface->info.link_type = (uint16_t)get_u32(data + 20, decoder->big_endian);
 	interface->info.tsresol = magic == PCAP_MAGIC_NS ? TSRESOL_NS : TSRESOL_DEFAULT;

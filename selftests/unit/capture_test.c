@@ -248,42 +248,58 @@ static void resumed(void **state)
 	capture_destroy(capture);
 }
 
-/* The table of interfaces grows, and has an end. */
-static void many_interfaces(void **state)
+/*
+ * Containers come and go for years: of three times as many interfaces as are known at a time, and
+ * one that is always there, each packet is its own interface's, and each interface has statistics.
+ */
+static void more_interfaces_than_are_known(void **state)
 {
 	struct capture *capture = capture_new(CAPTURE_PCAPNG);
 	struct pcapng_interface interface = { .link_type = LINKTYPE_ETHERNET };
+	unsigned int n = 0, blocks = 0, told = 0, packets = 0;
+	const struct pcapng_statistics *statistics;
 	struct pcapng_packet decoded;
 	struct pcapng_decoder *decoder;
 	enum pcapng_item item;
 	struct buf out = {};
-	unsigned int n = 0;
 	ssize_t used;
 	char name[16];
 
 	(void)state;
-	for (int round = 0; round < 2; round++) {
-		for (unsigned int i = 0; i < PCAPNG_INTERFACES_MAX; i++) {
-			snprintf(interface.name, sizeof(interface.name), "if%u", i);
-			assert_int_equal(capture_packet(capture, "a", &interface, &packet, &out),
-					 0);
-		}
+	for (unsigned int i = 0; i < 3 * PCAPNG_INTERFACES_MAX; i++) {
+		snprintf(interface.name, sizeof(interface.name), "if%u", i);
+		assert_int_equal(capture_packet(capture, "a", &interface, &packet, &out), 0);
+		assert_int_equal(capture_packet(capture, "a", &eth0, &packet, &out), 0);
 	}
-	strcpy(interface.name, "one more");
-	CHECK_EQ(capture_packet(capture, "a", &interface, &packet, &out), -EMSGSIZE);
+	capture_end(capture, &out);
 
 	assert_int_equal(pcapng_decoder_create(&decoder, PCAPNG_FROM_FILE), 0);
 	for (size_t at = 0; at < out.len; at += (size_t)used) {
 		used = pcapng_decode(decoder, out.data + at, out.len - at, &item, &decoded);
 		assert_true(used > 0);
+		blocks += item == PCAPNG_ITEM_INTERFACE;
+		if (item == PCAPNG_ITEM_STATISTICS) {
+			statistics = pcapng_decoder_statistics(decoder);
+			assert_int_equal(statistics->interface, told++);
+			packets += statistics->delivered;
+		}
 		if (item != PCAPNG_ITEM_PACKET)
 			continue;
-		snprintf(name, sizeof(name), "a/if%u", n++ % PCAPNG_INTERFACES_MAX);
+		snprintf(name, sizeof(name), n % 2 ? "a/eth0" : "a/if%u", n / 2);
 		assert_string_equal(pcapng_decoder_interface(decoder, decoded.interface)->name,
 				    name);
+		n++;
 	}
-	CHECK_EQ(n, 2 * PCAPNG_INTERFACES_MAX);
-	CHECK_EQ(pcapng_decoder_interface_count(decoder), PCAPNG_INTERFACES_MAX);
+	CHECK_EQ(n, 6 * PCAPNG_INTERFACES_MAX);
+	CHECK_EQ(packets, n);
+	/* What is there all the time is described again with each new beginning. */
+	CHECK_EQ(blocks, 3 * PCAPNG_INTERFACES_MAX + 4);
+	CHECK_EQ(told, blocks);
+	CHECK_EQ(pcapng_decoder_interface_count(decoder), blocks);
+	CHECK_EQ(capture_interface_count(capture), blocks);
+	/* The first ones are forgotten. */
+	CHECK(pcapng_decoder_interface(decoder, blocks - PCAPNG_INTERFACES_MAX - 1) == NULL);
+	CHECK(pcapng_decoder_interface(decoder, blocks - PCAPNG_INTERFACES_MAX) != NULL);
 	pcapng_decoder_destroy(decoder);
 	buf_release(&out);
 	capture_destroy(capture);
@@ -410,7 +426,7 @@ int main(void)
 		TEST(an_empty_file_is_valid),
 		TEST(a_packet_is_cut_to_snaplen),
 		TEST(resumed),
-		TEST(many_interfaces),
+		TEST(more_interfaces_than_are_known),
 		TEST(a_block_that_goes_as_it_is),
 		TEST(an_agent_s_numbers_go_before_our_own),
 		TEST(formats),

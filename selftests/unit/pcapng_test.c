@@ -720,6 +720,34 @@ static void a_frame_is_less_than_a_file(void **state)
 	pcapng_decoder_destroy(decoder);
 }
 
+/* However many a file describes: memory has an end, and a packet is never taken for another's. */
+static void old_interfaces_are_forgotten(void **state)
+{
+	struct pcapng_decoder *decoder = decoder_new(PCAPNG_FROM_FILE);
+	struct pcapng_packet packet;
+	struct writer w = {};
+	size_t at = 0;
+
+	(void)state;
+	put_section(&w, 1);
+	for (int i = 0; i <= PCAPNG_INTERFACES_MAX; i++)
+		put_idb(&w, 0, 9, i);
+	put_epb(&w, 1, 77, 4);
+	put_epb(&w, PCAPNG_INTERFACES_MAX, 77, 4);
+	put_epb(&w, 0, 77, 4);
+	for (int i = 0; i <= PCAPNG_INTERFACES_MAX; i++)
+		assert_int_equal(next_item(decoder, &w.out, &at, &packet), PCAPNG_ITEM_INTERFACE);
+	CHECK_EQ(next_item(decoder, &w.out, &at, &packet), PCAPNG_ITEM_PACKET);
+	CHECK_EQ(packet.time_ns, NS_PER_SEC + 77);
+	CHECK_EQ(next_item(decoder, &w.out, &at, &packet), PCAPNG_ITEM_PACKET);
+	CHECK_EQ(packet.time_ns, PCAPNG_INTERFACES_MAX * NS_PER_SEC + 77);
+	CHECK_EQ(next_item(decoder, &w.out, &at, &packet), -EMSGSIZE);
+	CHECK_STR(pcapng_decoder_error(decoder),
+		  "a packet of an interface that too many were described after");
+	buf_release(&w.out);
+	pcapng_decoder_destroy(decoder);
+}
+
 /* Foreign writers leave a NUL in a text, or give an option a length of its own. */
 static void odd_options(void **state)
 {
@@ -760,11 +788,17 @@ static void odd_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(packet_round_trip), TEST(interface_round_trip),
-		TEST(vectors),		 TEST(resolutions),
-		TEST(sections),		 TEST(pcap_files),
-		TEST(refused),		 TEST(a_frame_is_less_than_a_file),
-		TEST(odd_options),	 TEST(statistics),
+		TEST(packet_round_trip),
+		TEST(interface_round_trip),
+		TEST(vectors),
+		TEST(resolutions),
+		TEST(sections),
+		TEST(pcap_files),
+		TEST(refused),
+		TEST(a_frame_is_less_than_a_file),
+		TEST(old_interfaces_are_forgotten),
+		TEST(odd_options),
+		TEST(statistics),
 	};
 
 	return cmocka_run_group_tests_name("pcapng", tests, NULL, NULL);
