@@ -12,8 +12,6 @@
 /* A change of the UTC offset beyond what slewing makes (500 ppm, adjtimex(2)) is a step. */
 #define STEP_NS NS_PER_MS
 #define SLEW_PER_SECOND_NS (NS_PER_MS)
-/* An interface without packets is described for this many frames more. */
-#define KEEP_FRAMES 16
 /* How often UTC is compared with the monotonic clock, at most; a frame has one offset. */
 #define SAMPLE_NS NS_PER_MS
 
@@ -156,9 +154,12 @@ uint64_t frame_builder_utc(struct frame_builder *builder, uint64_t monotonic_ns)
 	return monotonic_ns + (uint64_t)builder->offset_ns;
 }
 
-static bool is_recent(const struct frame_builder *builder, const struct known_interface *known)
+/* Is it described at the beginning of the frame that is being opened? */
+static bool belongs(const struct frame_builder *builder, const struct known_interface *known)
 {
-	return known->last_used + KEEP_FRAMES >= builder->frame_number;
+	if (builder->tells_only)
+		return known->last_used == builder->frame_number;
+	return known_interface_is_recent(builder, known);
 }
 
 /* A frame with room for need bytes after the descriptions of the interfaces in use. */
@@ -169,7 +170,7 @@ static bool open_frame(struct frame_builder *builder, size_t need)
 	update_offset(builder);
 	builder->frame_number++;
 	for (unsigned int i = 0; i < builder->known_count; i++) {
-		if (is_recent(builder, &builder->known[i]))
+		if (belongs(builder, &builder->known[i]))
 			blocks += known_interface_len(&builder->known[i]);
 	}
 	/* One that is not known yet. */
@@ -194,7 +195,7 @@ static bool open_frame(struct frame_builder *builder, size_t need)
 		builder->header.flags |= FRAME_F_CLOCK_STEP;
 	builder->step_pending = false;
 	for (unsigned int i = 0; i < builder->known_count; i++) {
-		if (is_recent(builder, &builder->known[i]))
+		if (belongs(builder, &builder->known[i]))
 			known_interface_put(builder, &builder->known[i]);
 	}
 	return true;
@@ -292,18 +293,22 @@ larger:
 
 int frame_builder_put_statistics(struct frame_builder *builder, uint64_t watermark_ns)
 {
-	bool any = false;
+	unsigned int due = 0;
+	bool is_open;
 
 	assert(!builder->payload);
-	for (unsigned int i = 0; i < builder->known_count; i++) {
+	for (unsigned int i = 0; i < builder->known_count && due < STATISTICS_FRAME_MAX; i++) {
 		if (!builder->known[i].has_statistics)
 			continue;
-		builder->known[i].last_used = builder->frame_number;
-		any = true;
+		builder->known[i].last_used = builder->frame_number + 1;
+		due++;
 	}
-	if (!any)
+	if (!due)
 		return 0;
-	if (!open_frame(builder, 0))
+	builder->tells_only = true;
+	is_open = open_frame(builder, 0);
+	builder->tells_only = false;
+	if (!is_open)
 		return -ENOBUFS;
 	/* Readers come to it behind the packets. */
 	builder->header.first_ns = builder->newest_ns ?: watermark_ns;

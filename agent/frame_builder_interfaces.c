@@ -69,6 +69,18 @@ struct known_interface *known_interface_find(struct frame_builder *builder,
 	return NULL;
 }
 
+/* Of a recording there is no end of them: it can be asked again. */
+static void forget_recorded(struct frame_builder *builder)
+{
+	for (unsigned int i = builder->known_count; i-- > 0;) {
+		struct known_interface *known = &builder->known[i];
+
+		if (known->recorder && !known->has_statistics &&
+		    !known_interface_is_recent(builder, known))
+			forget(builder, known);
+	}
+}
+
 static struct known_interface *add_known(struct frame_builder *builder)
 {
 	struct known_interface *list;
@@ -137,6 +149,8 @@ enum frame_builder_result frame_builder_interface(struct frame_builder *builder,
 		describe_again(builder, known, interface);
 		return FRAME_BUILDER_AGAIN;
 	}
+	if (source && source->ops->describe)
+		forget_recorded(builder);
 	known = add_known(builder);
 	if (!known) {
 		memory_journal_count_lost(builder->journal, LOSS_JOURNAL_FULL, 1, 1, 0);

@@ -5,6 +5,8 @@
 #include "agent/frame_builder.h"
 
 #define INTERFACE_BLOCK_MAX 1024
+/* An interface without packets is described for this many frames more. */
+#define KEEP_FRAMES 16
 /*
  * Totals since the journal was made travel with the positions, so that they survive kill -9
  * together with what they count.
@@ -50,6 +52,7 @@ struct frame_builder {
 	int64_t offset_ns;   /* UTC - CLOCK_MONOTONIC */
 	uint32_t next_local;
 	bool is_replay, step_pending, dirty;
+	bool tells_only; /* the open frame describes those whose statistics are due, no others */
 	uint64_t totals[TOTAL_COUNT]; /* packets, wire packets, captured bytes */
 };
 
@@ -58,6 +61,14 @@ unsigned int frame_builder_positions(const struct frame_builder *builder);
 /* NULL: it is to be told what that is. source: NULL for an ifindex. */
 struct known_interface *known_interface_find(struct frame_builder *builder,
 					     const struct source *source, uint32_t id);
+/* Statistics in a frame without packets, at most. */
+#define STATISTICS_FRAME_MAX 512
+
+static inline bool known_interface_is_recent(const struct frame_builder *builder,
+					     const struct known_interface *known)
+{
+	return known->last_used + KEEP_FRAMES >= builder->frame_number;
+}
 /* Bytes of its description and of the statistics that wait. */
 size_t known_interface_len(const struct known_interface *known);
 /* These into the open frame, which has room. */

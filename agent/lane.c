@@ -42,14 +42,14 @@ static void close_frame(struct lane *lane)
 		note_commit(lane);
 }
 
-/* A frame without packets. False: there is no room for it. */
+/* Frames without packets. False: there is no room for one. */
 static bool put_statistics(struct lane *lane)
 {
-	int made = frame_builder_put_statistics(lane->builder, lane->watermark_ns);
+	int made;
 
-	if (made == 1)
+	while ((made = frame_builder_put_statistics(lane->builder, lane->watermark_ns)) == 1)
 		note_commit(lane);
-	return made >= 0;
+	return made == 0;
 }
 
 /* A watermark holds for those who read the journal only while no frame is open. */
@@ -256,6 +256,10 @@ static bool tell_last(struct lane *lane)
 	if (lane->config.only_ships)
 		return true;
 	lane_publish_stats(lane);
+	while (lane_interfaces_tell_recorded(lane)) {
+		if (!put_statistics(lane))
+			return lane->draining;
+	}
 	lane_interfaces_tell_last(lane);
 	return put_statistics(lane) || !is_replay(lane) || lane->draining;
 }

@@ -2,6 +2,9 @@
 /* What a lane knows of the agent's interfaces, and counts for them. */
 #include "agent/lane_internal.h"
 
+/* Of a recording: the builder is to know few interfaces at a time. */
+#define TOLD_AT_ONCE 512
+
 /* entry is then described with these filters. */
 static struct frame_builder_interface
 known_of(struct interface_table *table, struct interface_table_entry *entry, uint16_t generation)
@@ -98,17 +101,17 @@ bool lane_interfaces_review(struct lane *lane)
 	return frame_builder_waits_to_forget(lane->builder);
 }
 
-void lane_interfaces_tell_last(struct lane *lane)
+bool lane_interfaces_tell_recorded(struct lane *lane)
 {
-	struct interface_table *table = lane->config.shared->interfaces;
 	const struct pcapng_statistics *statistics;
-	struct interface_table_entry entry;
+	unsigned int told = 0;
 
 	for (unsigned int i = 0; i < lane->sources.count; i++) {
 		struct source *source = lane->sources.list[i];
 
-		while (source->ops->statistics &&
+		while (told < TOLD_AT_ONCE && source->ops->statistics &&
 		       (statistics = source->ops->statistics(source)) != NULL) {
+			told++;
 			if (frame_builder_statistics(lane->builder, source, statistics->interface,
 						     statistics))
 				continue;
@@ -118,6 +121,14 @@ void lane_interfaces_tell_last(struct lane *lane)
 							       statistics->interface, statistics);
 		}
 	}
+	return told > 0;
+}
+
+void lane_interfaces_tell_last(struct lane *lane)
+{
+	struct interface_table *table = lane->config.shared->interfaces;
+	struct interface_table_entry entry;
+
 	for (unsigned int at = 0; table && interface_table_next(table, &at, &entry);) {
 		if (entry.ended && entry.ended <= lane->generation)
 			continue;

@@ -65,8 +65,10 @@ enum frame_builder_result lane_interfaces_describe(struct lane *lane, const stru
  * frame.
  */
 bool lane_interfaces_review(struct lane *lane);
-/* At the end: the numbers of all, with what the lanes have counted up to now, and those that
- * recordings brought with them. */
+/* At the end: numbers that recordings brought with them. True: for a frame, and there may be more.
+ */
+bool lane_interfaces_tell_recorded(struct lane *lane);
+/* Then: the numbers of all, with what the lanes have counted up to now. */
 void lane_interfaces_tell_last(struct lane *lane);
 /* A source's losses since the last time are its interface's. */
 void lane_interfaces_add_lost(struct lane *lane, struct lane_slot *slot,

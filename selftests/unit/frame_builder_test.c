@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "agent/frame_builder.h"
+#include "agent/frame_builder_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -490,6 +490,47 @@ static void the_last_numbers_of_an_interface_that_is_gone_are_told(void **state)
 	end(builder);
 }
 
+/* A recording may have any number of interfaces, and numbers of each. */
+static void a_recording_with_many_interfaces(void **state)
+{
+	struct frame_builder *builder = begin(&replay, 65536);
+	struct source_packet packet = {
+		.captured_len = 4,
+		.original_len = 8,
+		.wire_packets = 1,
+		.direction = PCAPNG_DIR_OUT,
+		.has_queue = true,
+		.queue = 3,
+	};
+	struct frame_builder_interface known = {};
+	struct pcapng_statistics told = numbers(1);
+	struct seen seen;
+
+	(void)state;
+	packet.data = (const uint8_t *)"data";
+	for (uint32_t i = 0; i < 2000; i++) {
+		packet.interface = i;
+		packet.time_ns = i + 1;
+		CHECK_EQ(frame_builder_append(builder, &replay, &packet), FRAME_BUILDER_INTERFACE);
+		CHECK_EQ(frame_builder_interface(builder, &replay, i, &known), FRAME_BUILDER_AGAIN);
+		CHECK_EQ(frame_builder_append(builder, &replay, &packet), FRAME_BUILDER_DONE);
+		CHECK(frame_builder_commit(builder, 0));
+	}
+	CHECK(builder->known_count < 50);
+	for (uint32_t i = 0; i < 1000; i++) {
+		CHECK_EQ(frame_builder_interface(builder, &replay, i, &known), FRAME_BUILDER_AGAIN);
+		CHECK(frame_builder_statistics(builder, &replay, i, &told));
+	}
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 1);
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 1);
+	CHECK_EQ(frame_builder_put_statistics(builder, 0), 0);
+	seen = read_journal();
+	CHECK_EQ(seen.frames, 2002);
+	CHECK_EQ(seen.packets, 2000);
+	CHECK_EQ(seen.statistics, 1000);
+	end(builder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -504,6 +545,7 @@ int main(void)
 		TEST(what_was_taken_of_an_interface_outlives_the_process),
 		TEST(frames_tell_an_interface_s_numbers),
 		TEST(the_last_numbers_of_an_interface_that_is_gone_are_told),
+		TEST(a_recording_with_many_interfaces),
 	};
 
 	return cmocka_run_group_tests_name("frame_builder", tests, NULL, NULL);
