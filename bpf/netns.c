@@ -138,3 +138,17 @@ int netns_run(int fd, int (*work)(void *context), void *context)
 	pthread_join(thread, NULL);
 	return job.result;
 }
+
+int netns_run_at(uint64_t inode, int (*work)(void *context), void *context)
+{
+	int fd, err;
+
+	if (inode == netns_self())
+		return work(context);
+	fd = netns_open(inode);
+	if (fd < 0)
+		return fd;
+	err = netns_run(fd, work, context);
+	close(fd);
+	return err;
+}

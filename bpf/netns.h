@@ -16,3 +16,5 @@ int netns_open(uint64_t inode) must_check;
 int netns_open_id(int nsid) must_check;
 /* Runs work(context) in a namespace, in a thread that ends with it; returns its result. */
 int netns_run(int fd, int (*work)(void *context), void *context) must_check;
+/* The same in the one with this inode, at once if it is the calling thread's; -ENOENT. */
+int netns_run_at(uint64_t inode, int (*work)(void *context), void *context) must_check;

@@ -270,17 +270,7 @@ static int restore(void *context)
 void vlan_offload_restore(unsigned int ifindex, uint64_t netns, uint32_t switched_off)
 {
 	struct restore_job job = { .ifindex = ifindex, .bits = switched_off };
-	int fd;
 
-	if (!switched_off)
-		return;
-	if (netns == netns_self()) {
-		(void)restore(&job);
-		return;
-	}
-	fd = netns_open(netns);
-	if (fd < 0)
-		return;
-	(void)!netns_run(fd, restore, &job);
-	close(fd);
+	if (switched_off)
+		(void)!netns_run_at(netns, restore, &job);
 }
