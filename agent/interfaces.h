@@ -25,7 +25,7 @@ struct agent_interface {
 	enum xcap_mode mode;
 	unsigned int ifindex;
 	int word; /* of -i that asked for it */
-	bool is_generic;
+	bool is_generic, is_clsact;
 	bool was_seen;		       /* while looking what there is */
 	uint64_t started_ns;	       /* UTC */
 	struct timestamps *timestamps; /* NULL: it is left out */

@@ -128,6 +128,7 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 		.stamps = timestamps_asks_card(interface->timestamps),
 		.stamps_as_they_are = !interfaces_is_tap(interfaces) &&
 				      agent_options_timestamps(options) == AGENT_TIMESTAMPS_AUTO,
+		.tc = (enum dataplane_tc)options->tc_mode,
 		/* All of them at once would be no small change to a host: as tcpdump's any. */
 		.promiscuous = !options->no_promiscuous &&
 			       interfaces_kind(interfaces, word) != SELECTION_ANY,
@@ -143,6 +144,7 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 	interface->is_generic = dataplane_is_generic(interface->attached);
 	interface->started_ns = dataplane_started_ns(interface->attached);
 	interfaces_follow_clock(interfaces, interface);
+	interface->is_clsact = dataplane_is_clsact(interface->attached);
 	return 0;
 }
 
@@ -230,9 +232,10 @@ void interfaces_log_capturing(const struct agent_interface *interface)
 	const char *why = timestamps_why(interface->timestamps);
 
 	if (interface->mode == XCAP_MIRROR)
-		log_info("capturing on %s (mirror: its traffic goes on untouched; time stamps: "
+		log_info("capturing on %s (mirror%s: its traffic goes on untouched; time stamps: "
 			 "%s%s%s)",
-			 interface->name, stamps, *why ? ", " : "", why);
+			 interface->name, interface->is_clsact ? " by clsact" : "", stamps,
+			 *why ? ", " : "", why);
 	else
 		log_info("capturing on %s (tap: its packets are taken from the host, %s XDP; time "
 			 "stamps: %s%s%s)",

@@ -24,6 +24,7 @@
 
 static const char *const modes[] = { "mirror", "tap", "pcap", NULL };
 static const char *const xdp_modes[] = { "auto", "generic", NULL };
+static const char *const tc_modes[] = { "auto", "tcx", "clsact", NULL };
 static const char *const zero_copies[] = { "auto", "on", "off", NULL };
 static const char *const directions[] = { "in", "out", "inout", NULL };
 static const char *const when_full[] = { "drop-oldest", "drop-newest", NULL };
@@ -68,6 +69,13 @@ static const struct config_option options[] = {
 	  .choices = xdp_modes,
 	  .fallback = "auto",
 	  .help = "tap: auto is native XDP where the driver can, else generic" },
+	{ .name = "tc-mode",
+	  .type = CONFIG_CHOICE,
+	  AT(tc_mode),
+	  .metavar = "MODE",
+	  .choices = tc_modes,
+	  .fallback = "auto",
+	  .help = "mirror: auto is tcx where the kernel has it, else filters of clsact" },
 	{ .name = "zero-copy",
 	  .type = CONFIG_CHOICE,
 	  AT(zero_copy),

@@ -27,6 +27,7 @@ struct agent_options {
 	struct config_list interfaces; /* empty: that of the default route */
 	int mode;		       /* enum agent_mode */
 	int xdp_mode;		       /* enum agent_xdp_mode */
+	int tc_mode;		       /* enum dataplane_tc */
 	int zero_copy;		       /* enum agent_zero_copy */
 	uint64_t snaplen;
 	const char *filter;		  /* pcap-filter(7); NULL: everything */

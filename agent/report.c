@@ -117,10 +117,13 @@ static json_t *interface_account_json(const struct interface_reading *reading)
 static json_t *interface_json(const struct agent_interface *interface)
 {
 	const struct xcap_nic *nic = &interface->reading.nic;
+	const char *hook = interface->mode == XCAP_TAP ? "xdp"
+			   : interface->is_clsact      ? "clsact"
+						       : "tcx";
 
-	return json_pack("{s:s,s:i,s:s,s:b,s:b,s:I,s:o,s:{s:I,s:I,s:I},s:o,s:o}", "name",
+	return json_pack("{s:s,s:i,s:s,s:s,s:b,s:b,s:I,s:o,s:{s:I,s:I,s:I},s:o,s:o}", "name",
 			 interface->name, "ifindex", (int)interface->ifindex, "mode",
-			 interface->mode == XCAP_TAP ? "tap" : "mirror", "generic",
+			 interface->mode == XCAP_TAP ? "tap" : "mirror", "hook", hook, "generic",
 			 interface->is_generic, "attached", interface->attached != NULL,
 			 "started_ns", (json_int_t)interface->started_ns, "account",
 			 interface_account_json(&interface->reading), "nic", "missed",

@@ -6,9 +6,9 @@
  * Pins: BPFFS/xcap/INSTANCE/rings (array of maps, by CPU), ring_N, self, filters, gone (what
  * interfaces detached since had counted), listed (how many prefixes), watch and watching (flows);
  * and for each interface BPFFS/xcap/INSTANCE/if_IFINDEX/{info,count,clock,slots,matched} and
- * {ingress,egress} (mirror: two links) or {xdp,xsks,handed} (tap). They outlive the daemon;
- * dataplane_open() adopts rings
- * and dataplane_attach() updates the programs through the links it finds, over the same maps;
+ * {ingress,egress} (mirror: two links) or {xdp,xsks,handed} (tap). Without tcx there are filters,
+ * no links: bpf/clsact.h. They outlive the daemon; dataplane_open() adopts rings and
+ * dataplane_attach() updates the programs through the links it finds, over the same maps;
  * dataplane_prune() then removes what nobody asked for any more.
  */
 #pragma once
@@ -37,6 +37,9 @@ struct dataplane_config {
 	uint32_t watch_max;  /* flows that may be watched; 0: none, at no cost */
 };
 
+/* mirror: auto is tcx where the kernel has it, else clsact. */
+enum dataplane_tc { DATAPLANE_TC_AUTO, DATAPLANE_TC_TCX, DATAPLANE_TC_CLSACT };
+
 struct dataplane_interface_config {
 	const char *name;
 	unsigned int ifindex;
@@ -51,6 +54,7 @@ struct dataplane_interface_config {
 	bool stamps;  /* ask the driver for the network card's time: dataplane_set_clock() */
 	bool stamps_as_they_are; /* but do not switch them on: some drivers lose the link for that
 				  */
+	enum dataplane_tc tc;
 	bool promiscuous;
 	/* Before its first packet: what dataplane_counts_id() will be. NULL: nobody asks. */
 	void (*counts_ready)(void *context, uint32_t counts_id);
@@ -133,6 +137,8 @@ uint16_t dataplane_link_type(const struct dataplane_interface *interface); /* pc
 bool dataplane_is_attached(const struct dataplane_interface *interface);
 /* tap: in generic mode; before dataplane_enable() what is to be expected. */
 bool dataplane_is_generic(const struct dataplane_interface *interface);
+/* mirror: by clsact filters, not by tcx. */
+bool dataplane_is_clsact(const struct dataplane_interface *interface);
 unsigned int dataplane_queue_count(const struct dataplane_interface *interface);
 int dataplane_xsk_map_fd(const struct dataplane_interface *interface);
 /* tap: frames ever redirected to this queue's socket. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bpf/attach.h"
+#include "bpf/clsact.h"
 #include "bpf/dataplane.h"
 #include "bpf/hwstamp.h"
 #include "bpf/pins.h"
@@ -76,8 +77,10 @@ static bool is_live(int link_fd, unsigned int ifindex)
 	return attach_read_link(link_fd, &link) == 0 && link.ifindex == ifindex;
 }
 
-bool instance_is_attached(const struct xcap_info *info)
+bool instance_is_attached(const char *dir, const struct xcap_info *info)
 {
+	if (info->flags & XCAP_INFO_CLSACT)
+		return clsact_is_attached(dir, info);
 	for (unsigned int i = 0; i < instance_link_count(info->mode); i++) {
 		int fd = bpf_link_get_fd_by_id(info->link_ids[i]);
 		bool live;
@@ -94,6 +97,8 @@ bool instance_is_attached(const struct xcap_info *info)
 
 bool instance_is_whole(const char *dir, const struct xcap_info *info)
 {
+	if (info->flags & XCAP_INFO_CLSACT)
+		return clsact_is_attached(dir, info);
 	for (unsigned int i = 0; i < instance_link_count(info->mode); i++) {
 		int fd = instance_open_pin(dir, instance_link_name(info->mode, i));
 		bool live;
@@ -189,6 +194,8 @@ void instance_remove_interface(const char *dir)
 		close(fd);
 	}
 	if (instance_read_info(dir, &info)) {
+		if (info.flags & XCAP_INFO_CLSACT)
+			clsact_detach(dir, &info);
 		vlan_offload_restore(info.ifindex, info.netns, info.offloads_off);
 		hwstamp_restore(info.ifindex, info.netns, info.stamps_off);
 	}

@@ -24,7 +24,7 @@ int instance_pin(int fd, const char *dir, const char *name) must_check;
 /* The info of an interface's folder; false: there is none, or of another version. */
 bool instance_read_info(const char *dir, struct xcap_info *ret);
 /* All links of the interface live and its device exists. */
-bool instance_is_attached(const struct xcap_info *info);
+bool instance_is_attached(const char *dir, const struct xcap_info *info);
 /* The same, and they are pinned here. */
 bool instance_is_whole(const char *dir, const struct xcap_info *info);
 /* Sum over the CPUs of a map of struct xcap_count, into so many entries. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bpf/dataplane_internal.h"
+#include "bpf/hook.h"
 #include "bpf/netns.h"
 #include "bpf/vlan.h"
 
@@ -119,7 +120,9 @@ static int prepare_pins(struct dataplane_interface *interface)
 	    info.ifindex == interface->info.ifindex && info.netns == interface->info.netns &&
 	    (!interface->ops->may_adopt || interface->ops->may_adopt(interface, &info)) &&
 	    instance_is_whole(interface->dir, &info)) {
-		for (unsigned int i = 0; i < instance_link_count(info.mode); i++) {
+		bool has_links = !(info.flags & XCAP_INFO_CLSACT);
+
+		for (unsigned int i = 0; has_links && i < instance_link_count(info.mode); i++) {
 			int fd =
 				instance_open_pin(interface->dir, instance_link_name(info.mode, i));
 
@@ -127,11 +130,13 @@ static int prepare_pins(struct dataplane_interface *interface)
 				return fd;
 			interface->link_fds[i] = fd;
 		}
+		memcpy(interface->info.link_ids, info.link_ids, sizeof(info.link_ids));
 		interface->info.offloads_off = info.offloads_off;
 		interface->info.stamps_off = info.stamps_off;
 		interface->info.started_ns = info.started_ns;
 		interface->info.nic = info.nic;
-		interface->info.flags = info.flags & XCAP_INFO_GENERIC;
+		interface->info.flags =
+			info.flags & (XCAP_INFO_GENERIC | XCAP_INFO_CLSACT | XCAP_INFO_QDISC);
 		interface->adopted = true;
 		return 0;
 	}
@@ -297,10 +302,7 @@ void dataplane_prune(struct dataplane *dataplane)
 void dataplane_detach(struct dataplane_interface *interface, struct xcap_count *counts)
 {
 	/* Detaching waits for programs that run: what is read then is final. */
-	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
-		if (interface->link_fds[i] >= 0)
-			attach_detach_link(interface->link_fds[i]);
-	}
+	hook_detach(interface);
 	if (counts && dataplane_counts(interface, counts))
 		memset(counts, 0, sizeof(*counts) * XCAP_COUNTER_COUNT);
 	if (interface->count_fd >= 0)
@@ -366,16 +368,14 @@ bool dataplane_is_generic(const struct dataplane_interface *interface)
 	return interface->info.flags & XCAP_INFO_GENERIC;
 }
 
+bool dataplane_is_clsact(const struct dataplane_interface *interface)
+{
+	return interface->info.flags & XCAP_INFO_CLSACT;
+}
+
 bool dataplane_is_attached(const struct dataplane_interface *interface)
 {
-	struct attach_link link;
-
-	for (unsigned int i = 0; i < instance_link_count(interface->config.mode); i++) {
-		if (interface->link_fds[i] < 0 || attach_read_link(interface->link_fds[i], &link) ||
-		    !link.ifindex)
-			return false;
-	}
-	return true;
+	return hook_is_attached(interface);
 }
 
 unsigned int dataplane_queue_count(const struct dataplane_interface *interface)

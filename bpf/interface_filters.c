@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "bpf/dataplane_internal.h"
+#include "bpf/hook.h"
 #include "bpf/splice.h"
 #include "common/log.h"
 #include "common/pcapng.h"
@@ -147,15 +148,6 @@ int dataplane_prepare_filters(struct dataplane_interface *interface,
 	return err;
 }
 
-/* The program that a link has now. */
-static int open_program(int link_fd)
-{
-	struct attach_link link;
-	int err = attach_read_link(link_fd, &link);
-
-	return err ? err : bpf_prog_get_fd_by_id(link.program_id);
-}
-
 static int replace(struct dataplane_interface *interface, unsigned int link)
 {
 	unsigned int links = instance_link_count(interface->config.mode);
@@ -163,15 +155,15 @@ static int replace(struct dataplane_interface *interface, unsigned int link)
 
 	if (link == links)
 		return 0;
-	before = open_program(interface->link_fds[link]);
+	before = hook_open_program(interface, link);
 	if (before < 0)
 		return before;
-	err = bpf_link_update(interface->link_fds[link], interface->next_fds[link], NULL);
+	err = hook_replace(interface, link, interface->next_fds[link]);
 	if (!err) {
 		err = replace(interface, link + 1);
 		/* All of them, or none. */
 		if (err)
-			(void)bpf_link_update(interface->link_fds[link], before, NULL);
+			(void)!hook_replace(interface, link, before);
 	}
 	close(before);
 	return err;

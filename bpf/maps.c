@@ -126,7 +126,7 @@ static int read_interface(const char *dir, struct maps_instance *instance)
 	if (err)
 		return err;
 	interface->info = info;
-	interface->attached = instance_is_attached(&info);
+	interface->attached = instance_is_attached(dir, &info);
 	if (interface->attached && info.netns == netns_self() &&
 	    !netdev_query_nic(&nic, info.ifindex)) {
 		interface->nic = instance_nic_since(&info, &nic);

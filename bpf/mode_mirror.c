@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* mirror: two tcx links, ingress and egress. */
+/* mirror: at two hooks, ingress and egress. */
 #include "bpf/dataplane_internal.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "bpf/compat.h"
+#include "bpf/hook.h"
 #include "bpf/mirror.skel.h"
 #include "common/pcapng.h"
 
@@ -79,43 +79,30 @@ static int keep_maps(struct dataplane_interface *interface, struct xcap_mirror *
 	return err;
 }
 
-static int explain_tcx(char *error, int err, const struct dataplane_interface *interface)
-{
-	if (err == -EINVAL && !compat_kernel_at_least(6, 6))
-		return explain_only(error, -EOPNOTSUPP,
-				    "cannot mirror %s: this kernel has no tcx, Linux 6.6 or later "
-				    "is needed (or --mode pcap)",
-				    interface->config.name);
-	return explain(error, err, "cannot attach to %s (tcx)", interface->config.name);
-}
-
-static int attach(struct dataplane_interface *interface, int program_fd, unsigned int link,
+static int attach(struct dataplane_interface *interface, int program_fd, unsigned int hook,
 		  char *error)
 {
-	struct attach_link info;
 	int err;
 
-	if (interface->adopted) {
-		err = bpf_link_update(interface->link_fds[link], program_fd, NULL);
-		if (err)
-			return explain(error, err, "cannot replace the program at %s",
-				       interface->config.name);
-	} else {
-		err = attach_tcx(program_fd, interface->config.ifindex, link == 1);
-		if (err < 0)
-			return explain_tcx(error, err, interface);
-		interface->link_fds[link] = err;
-		err = interface_pin(interface, interface->link_fds[link],
-				    instance_link_name(XCAP_MIRROR, link));
-		if (err)
-			return explain(error, err, "cannot pin the link at %s",
-				       interface->config.name);
+	if (!interface->adopted)
+		return hook_attach(interface, hook, program_fd, error);
+	err = hook_replace(interface, hook, program_fd);
+	return err ? explain(error, err, "cannot replace the program at %s", interface->config.name)
+		   : 0;
+}
+
+static bool may_adopt(const struct dataplane_interface *interface, const struct xcap_info *info)
+{
+	/* Either serves, unless one is asked for. */
+	switch (interface->config.tc) {
+	case DATAPLANE_TC_AUTO:
+		return true;
+	case DATAPLANE_TC_TCX:
+		return !(info->flags & XCAP_INFO_CLSACT);
+	case DATAPLANE_TC_CLSACT:
+		return info->flags & XCAP_INFO_CLSACT;
 	}
-	err = attach_read_link(interface->link_fds[link], &info);
-	if (err)
-		return explain(error, err, "cannot query the link at %s", interface->config.name);
-	interface->info.link_ids[link] = info.id;
-	return 0;
+	return false;
 }
 
 /* One for both hooks, if a program can ask which one it is at: Linux 6.2. */
@@ -176,6 +163,7 @@ static int reload(struct dataplane_interface *interface, char *error)
 }
 
 const struct mode_ops mode_mirror = {
+	.may_adopt = may_adopt,
 	.load = load,
 	.reload = reload,
 };

@@ -279,7 +279,12 @@ struct xcap_info {
 	struct xcap_nic nic; /* as they were then */
 };
 
-enum xcap_info_flags { XCAP_INFO_GENERIC = 1, XCAP_INFO_UNPINNED = 2 };
+enum xcap_info_flags {
+	XCAP_INFO_GENERIC = 1,
+	XCAP_INFO_UNPINNED = 2,
+	XCAP_INFO_CLSACT = 4, /* mirror: by filters of a clsact qdisc, no links */
+	XCAP_INFO_QDISC = 8,  /* that was made by an instance of ours */
+};
 enum xcap_offload {
 	XCAP_RX_VLAN = 1,
 	XCAP_RX_STAG = 2,

@@ -60,6 +60,11 @@ static const char *mode_name(const struct maps_interface *interface)
 	return interface->info.mode == XCAP_TAP ? "tap" : "mirror";
 }
 
+static const char *hook_name(const struct xcap_info *info)
+{
+	return info->mode == XCAP_TAP ? "xdp" : info->flags & XCAP_INFO_CLSACT ? "clsact" : "tcx";
+}
+
 static json_t *count_json(const struct xcap_count *count)
 {
 	return json_pack("{s:I, s:I, s:I}", "frames", (json_int_t)count->frames, "wire_packets",
@@ -102,16 +107,16 @@ static json_t *interface_json(const struct maps_interface *interface)
 		nic = json_pack("{s:I, s:I, s:I}", "missed", (json_int_t)interface->nic.missed,
 				"fifo", (json_int_t)interface->nic.fifo, "rx_dropped",
 				(json_int_t)interface->nic.rx_dropped);
-	return json_pack("{s:s#, s:i, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:I, s:o, s:o, s:I, s:o?}",
-			 "name", info->ifname, (int)strnlen(info->ifname, sizeof(info->ifname)),
-			 "ifindex", info->ifindex, "mode", mode_name(interface), "generic",
-			 !!(info->flags & XCAP_INFO_GENERIC), "pinned",
-			 !(info->flags & XCAP_INFO_UNPINNED), "attached", interface->attached,
-			 "snaplen", info->snaplen, "in", !!(info->directions & XCAP_IN), "out",
-			 !!(info->directions & XCAP_OUT), "filter_generation",
-			 (json_int_t)info->generation, "counters", counters_json(interface->counts),
-			 "matched", matched_json(interface), "started_ns",
-			 (json_int_t)info->started_ns, "nic", nic);
+	return json_pack(
+		"{s:s#, s:i, s:s, s:s, s:b, s:b, s:b, s:i, s:b, s:b, s:I, s:o, s:o, s:I, s:o?}",
+		"name", info->ifname, (int)strnlen(info->ifname, sizeof(info->ifname)), "ifindex",
+		info->ifindex, "mode", mode_name(interface), "hook", hook_name(info), "generic",
+		!!(info->flags & XCAP_INFO_GENERIC), "pinned", !(info->flags & XCAP_INFO_UNPINNED),
+		"attached", interface->attached, "snaplen", info->snaplen, "in",
+		!!(info->directions & XCAP_IN), "out", !!(info->directions & XCAP_OUT),
+		"filter_generation", (json_int_t)info->generation, "counters",
+		counters_json(interface->counts), "matched", matched_json(interface), "started_ns",
+		(json_int_t)info->started_ns, "nic", nic);
 }
 
 static json_t *filters_json(const struct xcap_filters *filters)
@@ -214,8 +219,9 @@ static void print_interface(const struct maps_interface *interface)
 {
 	const struct xcap_info *info = &interface->info;
 
-	printf("  %.16s (%u): %s%s%s, snaplen %u%s\n", info->ifname, info->ifindex,
-	       mode_name(interface), info->flags & XCAP_INFO_GENERIC ? ", generic" : "",
+	printf("  %.16s (%u): %s by %s%s%s, snaplen %u%s\n", info->ifname, info->ifindex,
+	       mode_name(interface), hook_name(info),
+	       info->flags & XCAP_INFO_GENERIC ? ", generic" : "",
 	       info->flags & XCAP_INFO_UNPINNED ? ", not pinned" : "", info->snaplen,
 	       interface->attached ? "" : ", NOT ATTACHED");
 	print_counters(interface->counts);
