@@ -68,6 +68,10 @@ changed_under_load() {
 	changed_under_load
 }
 
+@test "clsact: filters change under load, and each packet is judged by one of them" {
+	changed_under_load --tc-mode clsact
+}
+
 @test "tap: filters change under load, and each packet is judged by one of them" {
 	changed_under_load --mode tap
 }
