@@ -161,6 +161,19 @@ uint32_t filter_verdict(const struct filter_program *program, const uint8_t *fra
 	return 0;
 }
 
+const struct filter_insn *filter_classic(const struct filter_program *program, unsigned int number,
+					 size_t *count)
+{
+	const struct filter_insn *insns = program->insns;
+
+	if (number >= program->part_count)
+		return NULL;
+	for (unsigned int i = 0; i < number; i++)
+		insns += program->parts[i].count;
+	*count = program->parts[number].count;
+	return insns;
+}
+
 size_t filter_classic_count(const struct filter_program *program)
 {
 	return program->count;

@@ -61,6 +61,10 @@ void filter_destroy(struct filter_program *program);
 uint32_t filter_verdict(const struct filter_program *program, const uint8_t *frame,
 			uint32_t captured_len, uint32_t len);
 size_t filter_classic_count(const struct filter_program *program);
+/* Of the programs that are asked in turn the one of this number, from 0; NULL: there are no more.
+ */
+const struct filter_insn *filter_classic(const struct filter_program *program, unsigned int number,
+					 size_t *count);
 
 /* The body of xcap_filter(). -ENOTSUP: a loop (protochain); -E2BIG; -ENOMEM. */
 int filter_translate(struct filter_code *ret, const struct filter_program *program,
