@@ -158,10 +158,12 @@ static void update_watermark(struct lane *lane, uint64_t oldest_ns, uint64_t set
  */
 static bool pass(struct lane *lane)
 {
-	/* One source is in order by itself: nothing to wait for. */
-	bool settles = lane->sources.count > 1 && !lane->draining;
 	uint64_t now = clock_ns(CLOCK_MONOTONIC), oldest = UINT64_MAX;
-	uint64_t settled = settles ? now - SETTLE_NS : now;
+	bool is_drained = lane->draining && now >= lane->drained_ns;
+	/* One source is in order by itself: nothing to wait for. */
+	bool settles = lane->sources.count > 1 && !is_drained;
+	bool is_late = settles || (lane->settle_ns > SETTLE_NS && !is_drained);
+	uint64_t settled = is_late ? now - lane->settle_ns : now;
 	unsigned int count = 0;
 
 	if (lane_interfaces_review(lane)) {
@@ -182,7 +184,7 @@ static bool pass(struct lane *lane)
 	publish_watermark(lane);
 	if (lane->uplink)
 		uplink_kick(lane->uplink);
-	lane->quiet = !count && oldest == UINT64_MAX;
+	lane->quiet = !count && oldest == UINT64_MAX && (is_drained || !lane->draining);
 	return count >= PASS_PACKETS;
 }
 
@@ -220,7 +222,8 @@ static void prepare_wait(struct lane *lane)
 		if (lane->mark.deadline_ns > deadline)
 			loop_timer_start(lane->loop, &lane->mark, deadline - now);
 	} else if (!lane->quiet) {
-		loop_timer_start(lane->loop, &lane->tick, lane->waits ? TICK_NS : SETTLE_NS);
+		loop_timer_start(lane->loop, &lane->tick,
+				 lane->waits ? TICK_NS : MIN(TICK_NS, lane->settle_ns));
 	} else {
 		lane_sources_arm(&lane->sources, lane->loop);
 	}
@@ -289,6 +292,8 @@ static void stop_signalled(struct loop_event *event)
 
 	if (!atomic_load(&lane->stop_takes_rest))
 		lane->stop_taking = true;
+	if (!lane->draining && lane->settle_ns > SETTLE_NS)
+		lane->drained_ns = clock_ns(CLOCK_MONOTONIC) + lane->settle_ns;
 	lane->draining = true;
 	atomic_store(&lane->stats.state, LANE_DRAINING);
 	if (lane->ending && lane->uplink)
@@ -490,9 +495,12 @@ int lane_create(struct lane **ret, const struct lane_config *config)
 		err = -ENOSPC;
 		goto fail;
 	}
+	lane->settle_ns = SETTLE_NS;
 	lane_sources_init(&lane->sources);
-	for (unsigned int i = 0; i < config->source_count; i++)
+	for (unsigned int i = 0; i < config->source_count; i++) {
+		lane->settle_ns = MAX(lane->settle_ns, config->sources[i]->delay_ns);
 		(void)!lane_sources_add(&lane->sources, config->sources[i]);
+	}
 	err = gather_create(&lane->gather, lane->sources.list, lane->sources.count);
 	if (err)
 		goto fail;

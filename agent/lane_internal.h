@@ -26,6 +26,8 @@ struct lane {
 	uint64_t watermark_ns;	       /* everything older was taken */
 	_Atomic uint64_t published_ns; /* ... and is committed */
 	uint64_t replay_time_ns;       /* latest recorded time seen */
+	uint64_t settle_ns;	       /* a packet may show so much after its time */
+	uint64_t drained_ns;	       /* when the last one has, once nothing new comes */
 	void (*committed)(void *context);
 	void *context;
 	pthread_t thread;

@@ -86,6 +86,7 @@ struct source {
 	uint64_t id;	    /* unique in the agent, the same after a restart */
 	uint32_t interface; /* ifindex, if all packets are of one; else 0 */
 	int poll_fd;	    /* readable when peek() has something; -1: see ready */
+	uint64_t delay_ns;  /* a packet may show so long after its time; 0: at once */
 	bool is_replay;	    /* times are UTC, recorded */
 	bool at_end;	    /* nothing will come any more */
 	int err;	    /* why it ended, if not at its end */
