@@ -16,6 +16,7 @@
 #include "bpf/maps_create.h"
 #include "bpf/mirror.skel.h"
 #include "bpf/netns.h"
+#include "bpf/probe.h"
 #include "bpf/splice.h"
 #include "bpf/vlan.h"
 #include "common/log.h"
@@ -208,6 +209,8 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	err = splice_init();
 	if (err)
 		explain(error, err, "cannot prepare to load programs");
+	if (!err && config->want_rings)
+		err = probe_programs(error);
 	if (!err)
 		err = find_dir(dataplane, config, error);
 	if (!err)
