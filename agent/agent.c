@@ -145,6 +145,14 @@ static int set_up_lists(struct agent *agent)
 	return exit_code(err ? log_error(0, "%s", error), err : 0);
 }
 
+/* BPF is forbidden, or the kernel has none. */
+static bool may_go_without(const struct agent_options *options, int err)
+{
+	return !options->is_mode_given && options->mode == AGENT_MIRROR &&
+	       (err == -EPERM || err == -EACCES || err == -ENOSYS || err == -ENODEV);
+}
+
+/* There is none behind it where libpcap takes its place. */
 static int open_dataplane(struct agent *agent)
 {
 	const struct agent_options *options = agent->options;
@@ -160,6 +168,13 @@ static int open_dataplane(struct agent *agent)
 	int err;
 
 	err = dataplane_open(&agent->dataplane, &config, error);
+	if (err && may_go_without(options, err)) {
+		log_warning(0,
+			    "%s: going on with libpcap, which is slower (--mode pcap; --mode "
+			    "mirror does without)",
+			    error);
+		return 0;
+	}
 	if (err) {
 		log_error(0, "%s", error);
 		return exit_code(err);
@@ -215,6 +230,52 @@ static int open_interfaces(struct agent *agent)
 	return interfaces_create(&agent->interfaces, &config);
 }
 
+/* What only programs in the kernel do. */
+static bool asks_for_programs(const struct agent_options *options, const struct filter_set *filters)
+{
+	static const struct xcap_policy plain;
+
+	for (unsigned int i = 0; i < filters->count; i++) {
+		if (memcmp(&filters->rules[i].policy, &plain, sizeof(plain)) != 0)
+			return true;
+	}
+	return options->allow.count || options->deny.count || options->decap ||
+	       options->sample > 1 || options->sample_flow > 1;
+}
+
+static int open_live(struct agent *agent)
+{
+	struct live_config config = { .options = agent->options, .servers = &agent->servers };
+	struct filters *filters = NULL;
+	int err = interface_table_create(&agent->shared.interfaces), code;
+
+	if (err)
+		return exit_code(log_error(err, "cannot start"));
+	err = filters_create(&filters, agent->options, 0);
+	if (err)
+		return exit_code(err);
+	config.filters = filters_in_force(filters);
+	config.table = agent->shared.interfaces;
+	if (asks_for_programs(agent->options, config.filters)) {
+		log_error(0, "--allow, --deny, --decap, --sample, --sample-flow and what filters "
+			     "keep need BPF: libpcap does not do them");
+		code = EXIT_UNAVAILABLE;
+	} else {
+		code = live_create(&agent->live, &config);
+	}
+	filters_destroy(filters);
+	return code;
+}
+
+static int open_capture(struct agent *agent)
+{
+	int code = agent->options->mode == AGENT_PCAP ? 0 : open_dataplane(agent);
+
+	if (code)
+		return code;
+	return agent->dataplane ? open_interfaces(agent) : open_live(agent);
+}
+
 static int start(struct agent *agent)
 {
 	int err;
@@ -240,6 +301,8 @@ static void stop(struct agent *agent, bool take_rest)
 	agent->stopping = true;
 	if (agent->interfaces)
 		interfaces_detach(agent->interfaces);
+	if (agent->live)
+		live_shut(agent->live);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_stop(agent->lanes[i], take_rest, END_DEADLINE_NS);
 }
@@ -368,9 +431,7 @@ static int set_up(struct agent *agent)
 	if (!code)
 		code = set_up_writer(agent);
 	if (!code && !agent->options->read)
-		code = open_dataplane(agent);
-	if (!code && !agent->options->read)
-		code = open_interfaces(agent);
+		code = open_capture(agent);
 	agent->shared.count_max = agent->options->count;
 	if (!code)
 		code = exit_code(agent_make_lanes(agent));
@@ -393,7 +454,7 @@ int agent_create(struct agent **ret, const struct agent_options *options)
 		agent_destroy(agent);
 		return code;
 	}
-	if (agent->interfaces)
+	if (!options->read)
 		loop_timer_start(agent->loop, &agent->counters, COUNTERS_NS);
 	if (options->stats_ns)
 		loop_timer_start(agent->loop, &agent->stats, options->stats_ns);
@@ -409,9 +470,13 @@ int agent_run(struct agent *agent)
 	err = loop_run(agent->loop);
 	if (err)
 		log_error(err, "the control loop failed");
+	if (agent->live && !agent->stopping)
+		err = log_error(-ENETDOWN, "there is no interface left to capture on");
 	stop(agent, true);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_join(agent->lanes[i]);
+	if (agent->live)
+		live_refresh(agent->live);
 	if (agent->writer)
 		writer_err = writer_finish(agent->writer);
 	agent_account(agent, &account);
@@ -448,6 +513,8 @@ void agent_destroy(struct agent *agent)
 	if (!agent)
 		return;
 	stop(agent, false);
+	live_destroy(agent->live);
+	agent->live = NULL;
 	if (agent->loop) {
 		loop_timer_stop(agent->loop, &agent->counters);
 		loop_timer_stop(agent->loop, &agent->stats);

@@ -11,6 +11,7 @@
 #include "agent/interfaces.h"
 #include "agent/lane.h"
 #include "agent/lists.h"
+#include "agent/live.h"
 #include "agent/options.h"
 #include "agent/watching.h"
 #include "agent/writer.h"
@@ -41,8 +42,9 @@ struct agent {
 	struct dataplane *dataplane;
 	struct filters *filters;
 	struct prefixes lists;	       /* in force */
-	struct watching *watching;     /* NULL: replay */
-	struct interfaces *interfaces; /* NULL: replay */
+	struct watching *watching;     /* NULL: replay, or libpcap */
+	struct interfaces *interfaces; /* NULL: replay, or libpcap */
+	struct live *live;	       /* libpcap; NULL: it is not */
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
 	unsigned int lane_count;

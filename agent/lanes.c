@@ -103,6 +103,16 @@ static int make_rings(struct agent *agent, struct source_list *list)
 	return 0;
 }
 
+static int make_live(struct agent *agent, struct source_list *list)
+{
+	struct source *source;
+	int err = 0;
+
+	while (!err && (source = live_hand_over(agent->live)))
+		err = add_source(list, source, -1, -1);
+	return err;
+}
+
 static int make_replay(struct agent *agent, struct source_list *list)
 {
 	const struct agent_options *options = agent->options;
@@ -294,6 +304,7 @@ int agent_make_lanes(struct agent *agent)
 	int err;
 
 	err = options->read		   ? make_replay(agent, &list)
+	      : agent->live		   ? make_live(agent, &list)
 	      : options->mode == AGENT_TAP ? make_xsks(agent, &list)
 					   : make_rings(agent, &list);
 	lanes = options->lanes		     ? (unsigned int)options->lanes

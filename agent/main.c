@@ -51,6 +51,7 @@ int main(int argc, char **argv)
 		code = 78;
 		goto out;
 	}
+	options.is_mode_given = config_is_set(config, "mode");
 	log_set_level(agent_options_log_level(&options, config));
 	if (agent_options_filter(&options, config, &filter)) {
 		code = EXIT_FAILURE;

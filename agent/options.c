@@ -60,8 +60,8 @@ static const struct config_option options[] = {
 	  .choices = modes,
 	  .fallback = "mirror",
 	  .help = "mirror copies what the host receives and sends; tap takes what arrives, for "
-		  "SPAN "
-		  "and TAP ports; pcap reads what was recorded (-r)" },
+		  "SPAN and TAP ports; pcap goes by libpcap, for what is recorded (-r) and where "
+		  "BPF is not allowed" },
 	{ .name = "xdp-mode",
 	  .type = CONFIG_CHOICE,
 	  AT(xdp_mode),
@@ -484,8 +484,6 @@ static int check_cpus(const struct config_list *list, char error[256])
 
 static int check_live(const struct agent_options *o, char error[256])
 {
-	if (o->mode == AGENT_PCAP)
-		return refuse(error, "--mode pcap reads what was recorded: give -r FILE");
 	if (o->mode == AGENT_TAP && o->direction == AGENT_OUT)
 		return refuse(error, "-Q out finds nothing in tap mode, which sees what arrives: "
 				     "use --mode mirror");

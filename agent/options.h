@@ -26,6 +26,7 @@ struct agent_options {
 	/* capture */
 	struct config_list interfaces; /* empty: that of the default route */
 	int mode;		       /* enum agent_mode */
+	bool is_mode_given;	       /* set by who reads the configuration */
 	int xdp_mode;		       /* enum agent_xdp_mode */
 	int tc_mode;		       /* enum dataplane_tc */
 	int zero_copy;		       /* enum agent_zero_copy */

@@ -45,7 +45,8 @@ void agent_reload(struct agent *agent)
 		goto out;
 	}
 	if (!agent->filters)
-		log_info("SIGHUP: nothing of the configuration changes while packets are read");
+		log_info("SIGHUP: nothing of the configuration changes while packets are read, or "
+			 "captured by libpcap");
 	else if (reload_filters(agent, &options, error))
 		log_error(0, "SIGHUP: the filters stay as they were: %s", error);
 	else

@@ -147,6 +147,34 @@ static void add_alert(json_t *list, const struct loss_alert *alert, const char *
 					(double)(now - alert->risen_ns) / NS_PER_SEC));
 }
 
+static void add_live_interfaces(json_t *interfaces, const struct live *live)
+{
+	const struct live_interface *list;
+	unsigned int count;
+
+	list = live_list(live, &count);
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(interfaces,
+				      json_pack("{s:s,s:i,s:s,s:s,s:b,s:b,s:I,s:o,s:o}", "name",
+						list[i].name, "ifindex", (int)list[i].id, "mode",
+						"pcap", "hook", "libpcap", "generic", 0, "attached",
+						!list[i].is_gone, "started_ns",
+						(json_int_t)list[i].started_ns, "account",
+						interface_account_json(&list[i].reading),
+						"counters", counters_json(list[i].reading.counts)));
+}
+
+static void add_live_alerts(json_t *alerts, const struct live *live)
+{
+	const struct live_interface *list;
+	unsigned int count;
+
+	list = live_list(live, &count);
+	for (unsigned int i = 0; i < count; i++)
+		for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
+			add_alert(alerts, &list[i].alerts[d], list[i].name, interface_drop_name(d));
+}
+
 /* Losses that rose of late; those of the journals are of no interface. */
 static json_t *alerts_json(const struct agent *agent)
 {
@@ -154,6 +182,8 @@ static json_t *alerts_json(const struct agent *agent)
 	json_t *list = json_array();
 	unsigned int count = 0;
 
+	if (agent->live)
+		add_live_alerts(list, agent->live);
 	if (agent->interfaces)
 		interfaces = interfaces_list(agent->interfaces, &count);
 	for (unsigned int i = 0; i < count; i++)
@@ -175,6 +205,8 @@ static void add_interfaces(json_t *json, const struct agent *agent)
 
 	json_object_set_new(json, "interfaces", interfaces);
 	json_object_set_new(json, "missing_interfaces", missing);
+	if (agent->live)
+		add_live_interfaces(interfaces, agent->live);
 	if (!agent->interfaces)
 		return;
 	list = interfaces_list(agent->interfaces, &count);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where packets come from: one AF_XDP queue (source_xsk.c), one CPU's ring buffer (source_ring.c),
- * a PCAP or pcapng file or stream, compressed or not (source_pcap.c). A source belongs to its
- * lane's thread.
+ * libpcap's capture of an interface (source_live.c), a PCAP or pcapng file or stream, compressed or
+ * not (source_pcap.c). A source belongs to its lane's thread.
  *
  * In a pass the lane takes packets, head by head, the earliest of all its sources first, and
  * copies each into its frame; then it makes the frame's progress known to the journal; only then
@@ -95,6 +95,7 @@ struct source {
 };
 
 struct dataplane_interface;
+struct filter_set;
 
 /* map_fd: BPF ring buffer, number ring of them; borrowed. */
 int source_ring_create(struct source **ret, int map_fd, unsigned int number) must_check;
@@ -125,6 +126,34 @@ struct source_xsk_info {
 	uint64_t memory_bytes;
 };
 void source_xsk_info(const struct source *source, struct source_xsk_info *ret);
+
+struct source_live_config {
+	const char *ifname;
+	uint32_t interface; /* of its packets */
+	/* The one that is captured; unknown: what is no device of the network has none. */
+	enum pcapng_direction direction;
+	uint32_t snaplen;
+	uint64_t buffer_bytes;
+	bool promiscuous;
+	const struct filter_set *filters;
+	const char *own; /* an expression: our own upload, left out; NULL: there is none */
+};
+/*
+ * error: EXPLAIN_LEN bytes. -EPERM; -ENODEV: there is no such device. A source of a device that is
+ * gone is at its end.
+ */
+int source_live_create(struct source **ret, const struct source_live_config *config,
+		       char *error) must_check;
+uint16_t source_live_link_type(const struct source *source); /* pcapng LinkType */
+
+struct source_live_counts {
+	uint64_t taken, bytes;
+	uint64_t filtered, self; /* only what was judged here: the kernel does not count its part */
+	uint64_t dropped;	 /* no room in the kernel's buffer */
+	bool is_gone;		 /* the device */
+};
+/* Any thread. */
+void source_live_counts(const struct source *source, struct source_live_counts *ret);
 
 struct source_pcap_config {
 	const char *path;   /* "-": standard input */

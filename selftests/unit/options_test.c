@@ -56,7 +56,7 @@ static void agent_checks(void **state)
 		  "-Q is for capturing" },
 		{ "bad label", "read: x\nlabel: a/b\nwrite: y\n", "--label takes" },
 		{ "bad speed", "read: x\nspeed: -1\nwrite: y\n", "--speed takes" },
-		{ "pcap without a file", "mode: pcap\nwrite: y\n", "give -r FILE" },
+		{ "pcap without a file: live", "mode: pcap\nwrite: y\n", "" },
 		{ "stamp without a file", "stamp: now\nwrite: y\n", "give -r FILE" },
 		{ "speed without a file", "speed: max\nwrite: y\n", "give -r FILE" },
 		{ "label without a file", "label: x\nwrite: y\n", "give -r FILE" },
