@@ -221,3 +221,234 @@ foreign_filter() {
 	equal "folders" "$(find "$XCAP_BPFFS/xcap" -path '*/if_*' -type d | wc -l)" 0
 	stop cap
 }
+
+# --- libpcap -------------------------------------------------------------------------------------
+
+@test "BPF is not allowed: libpcap takes its place, and log and status say so" {
+	two_hosts
+	OUT=$BATS_TEST_TMPDIR/out.pcapng
+	refused bpf cap b -i wb -w "$OUT"
+	logged cap "not permitted to load BPF programs"
+	logged cap "going on with libpcap"
+	logged cap "capturing on wb (pcap: by libpcap"
+	equal "modes" "$(status cap '.interfaces[] | "\(.mode) \(.hook) \(.attached)"')" \
+		"pcap libpcap true"
+	pings 5
+	stop cap
+	equal "received" "$(icmp "$OUT" in)" 5
+	equal "sent" "$(icmp "$OUT" out)" 5
+	equal "replies sent" "$(tshark -n -r "$OUT" -Y \
+		'icmp.type == 0 && frame.packet_flags_direction == 2' 2>/dev/null | wc -l)" 5
+	readable "$OUT"
+	in_time_order "$OUT"
+}
+
+@test "BPF is not allowed and mirror or tap is asked for: 77" {
+	local mode
+
+	two_hosts
+	for mode in mirror tap; do
+		run -77 in_ns b "$HELPERS/refuse" bpf -- "$XCAP_BIN/xcapd" --name cap --run-dir \
+			"$RUN_DIR" --bpffs "$XCAP_BPFFS" -i wb -w /dev/null --mode "$mode"
+		[[ $output == *"not permitted to load BPF programs"* ]]
+		[[ $output != *libpcap* ]]
+	done
+}
+
+# for_nobody: $OPEN is a folder that anybody may write to, with an xcapd in it.
+for_nobody() {
+	OPEN=$(mktemp -d /tmp/xcap-fallback.XXXXXX)
+	defer rm -rf "$OPEN"
+	cp "$XCAP_BIN/xcapd" "$OPEN"
+	chmod 777 "$OPEN"
+}
+
+@test "nothing is allowed: 77, and both reasons" {
+	two_hosts
+	for_nobody
+	run -77 in_ns b setpriv --reuid 65534 --clear-groups --inh-caps=-all "$OPEN/xcapd" \
+		--name cap --run-dir "$OPEN" --bpffs "$XCAP_BPFFS" -i wb -w /dev/null
+	[[ $output == *"not permitted to load BPF programs"* ]]
+	[[ $output == *"cannot capture on wb by libpcap"* ]]
+}
+
+@test "--mode pcap captures with CAP_NET_RAW alone" {
+	two_hosts
+	for_nobody
+	OUT=$OPEN/out.pcapng
+	start cap b setpriv --reuid 65534 --clear-groups --inh-caps=-all,+net_raw \
+		--ambient-caps=-all,+net_raw "$OPEN/xcapd" --name cap --run-dir "$OPEN" \
+		--mode pcap -i wb -w "$OUT"
+	RUN_DIR=$OPEN
+	wait_for 10 unless_ended cap answers cap
+	pings 2
+	stop cap
+	equal "seen" "$(icmp "$OUT")" 4
+}
+
+# count_of EXPRESSION: how many packets of $OUT match.
+count_of() {
+	tcpdump -n -r "$OUT" --count "$@" 2>/dev/null | awk '{ print $1 }'
+}
+
+@test "pcap: mirror and libpcap see the same packets, from several interfaces" {
+	local if
+
+	two_hosts
+	veth_pair a va b vb addr=10.2.0.1/24,10.2.0.2/24
+	start_agent mirror b -i wb,vb,lo -w "$BATS_TEST_TMPDIR/mirror.pcapng"
+	capture --mode pcap -i wb -i 'v*' -i lo
+	equal "interfaces" "$(status cap '[.interfaces[].name] | sort | join(" ")')" "lo vb wb"
+	pings 20
+	in_ns a ping -q -c 20 -i 0.01 -s 1400 10.2.0.2
+	in_ns b ping -q -c 5 -i 0.01 127.0.0.1
+	stop cap
+	stop mirror
+	for if in wb vb lo; do
+		of_interface "$OUT" "$if" "$BATS_TEST_TMPDIR/$if.pcapng"
+		of_interface "$BATS_TEST_TMPDIR/mirror.pcapng" "$if" "$BATS_TEST_TMPDIR/m$if.pcapng"
+		equal "$if" "$(packets "$BATS_TEST_TMPDIR/$if.pcapng")" \
+			"$(packets "$BATS_TEST_TMPDIR/m$if.pcapng")"
+		same_packets "$BATS_TEST_TMPDIR/$if.pcapng" "$BATS_TEST_TMPDIR/m$if.pcapng" --unordered
+	done
+	equal "on lo" "$(packets "$BATS_TEST_TMPDIR/lo.pcapng")" 10
+	in_time_order "$OUT"
+}
+
+@test "pcap: a filter, a direction, a snaplen and a count mean what they mean elsewhere" {
+	two_hosts
+	capture --mode pcap -i wb -Q in -s 60 icmp
+	pings 4
+	stop cap
+	equal "packets" "$(packets "$OUT")" 4
+	equal "received" "$(icmp "$OUT" in)" 4
+	equal "captured and original length" "$(tshark -n -r "$OUT" -T fields -e frame.cap_len \
+		-e frame.len | sort -u | xargs)" "60 98"
+	tshark -n -r "$OUT" -V -c 1 >/dev/null
+	capture --mode pcap -i wb -c 3 icmp
+	pings 5
+	ended cap
+	equal "packets" "$(packets "$OUT")" 3
+}
+
+@test "pcap: a tag that the kernel had taken out is in band, and filters see it as of a file" {
+	two_hosts
+	capture --mode pcap -i wb -Q in
+	start_agent vlan b --mode pcap -i wb -Q in -s 64 -w "$BATS_TEST_TMPDIR/vlan.pcapng" \
+		"vlan 77 and arp"
+	start_agent plain b --mode pcap -i wb -Q in -w "$BATS_TEST_TMPDIR/plain.pcapng" arp
+	pings 1
+	start foreign a "$HELPERS/tcx_foreign" wa egress tag
+	wait_for 5 grep -q attached "$BATS_TEST_TMPDIR/foreign.out"
+	in_ns a ip neigh flush dev wa
+	run ! in_ns a ping -q -c 2 -i 0.2 -W 1 10.1.0.2
+	stop cap
+	stop vlan
+	stop plain
+	at_least "tagged" "$(count_of vlan 77 and arp)" 2
+	equal "by the filter, tagged" "$(packets "$BATS_TEST_TMPDIR/vlan.pcapng")" \
+		"$(count_of vlan 77 and arp)"
+	equal "by the filter, not tagged" "$(packets "$BATS_TEST_TMPDIR/plain.pcapng")" \
+		"$(count_of arp)"
+}
+
+@test "pcap: a filter too long for the kernel is judged all the same, and a wrong one refused" {
+	local terms=
+
+	two_hosts
+	for i in {1..250}; do
+		terms+="host 10.50.$((i / 250)).$((i % 250)) or "
+	done
+	capture --mode pcap -i wb "$terms icmp[icmptype] == icmp-echoreply"
+	pings 3
+	wait_for 5 status_reaches cap .account.filtered 3
+	stop cap
+	equal "packets" "$(packets "$OUT")" 3
+	run -2 in_ns b "$XCAP_BIN/xcapd" --name cap --run-dir "$RUN_DIR" --mode pcap -i wb \
+		-w /dev/null "tcp port nonsense"
+	[[ $output == *nonsense* ]]
+}
+
+@test "pcap: what is lost is counted, and the rest is all there" {
+	local seen
+
+	two_hosts gro=on
+	start sink b socat -u UDP-RECV:9999,rcvbuf=4096 "EXEC:sleep 1000"
+	capture --mode pcap -i wb -Q in -B 1
+	kill -STOP "${PIDS[cap]}"
+	in_ns a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --dst-ip 10.1.0.2 \
+		--src-ip 10.1.0.1 --dst-port 9999 --size 1000 --rate 20000 --count 20000 --json \
+		>/dev/null
+	kill -CONT "${PIDS[cap]}"
+	wait_for 5 status_reaches cap .account.seen 20000
+	at_least "dropped" "$(status cap .account.dropped.ring_full)" 1
+	equal "seen" "$(status cap '.account | .delivered + .pending + ([.dropped[]] | add)')" \
+		"$(status cap .account.seen)"
+	seen=$(status cap .account.seen)
+	stop cap
+	equal "generated" "$seen" 20000
+	logged cap "ring_full"
+	equal "packets" "$(packets "$OUT")" \
+		"$(awk '/packets captured/ { print $1 }' "$BATS_TEST_TMPDIR/cap.log")"
+}
+
+@test "pcap: what goes to the aggregator is left out, and the rest merges in time order" {
+	new_ns agg
+	new_ns b
+	uplink_network agg b
+	pki agent-b
+	start_aggregator agg -w "$BATS_TEST_TMPDIR/merged.pcapng"
+	start_agent agent-b b --mode pcap -i uplink
+	in_ns agg ping -q -c 50 -i 0.01 10.99.0.2
+	wait_for 5 status_reaches agent-b .account.delivered 100
+	stop agent-b
+	stop aggregator
+	OUT=$BATS_TEST_TMPDIR/merged.pcapng
+	equal "pings" "$(icmp "$OUT")" 100
+	equal "own" "$(count_of tcp port 9227)" 0
+	in_time_order "$OUT"
+	run ! grep -i "late" "$BATS_TEST_TMPDIR/aggregator.log"
+}
+
+@test "pcap: of several interfaces one may go, with the last one the capture ends" {
+	two_hosts
+	veth_pair a va b vb addr=10.2.0.1/24,10.2.0.2/24
+	capture --mode pcap -i wb,vb
+	in_ns b ip link del vb
+	wait_for 5 logged cap "vb is gone"
+	pings 2
+	in_ns b ip link del wb
+	ended cap || true
+	equal "exit status" "${STATUS[cap]}" 1
+	logged cap "no interface left"
+	equal "seen" "$(icmp "$OUT")" 4
+}
+
+@test "pcap: no such interface, or none at all, is said" {
+	two_hosts
+	run -1 in_ns b "$XCAP_BIN/xcapd" --name cap --run-dir "$RUN_DIR" --mode pcap -i nope0 \
+		-w /dev/null
+	[[ $output == *"there is no interface nope0"* ]]
+	run -1 in_ns b "$XCAP_BIN/xcapd" --name cap --run-dir "$RUN_DIR" --mode pcap -i 'nope*' \
+		-w /dev/null
+	[[ $output == *"there is no interface to capture on"* ]]
+}
+
+# --- io_uring ------------------------------------------------------------------------------------
+
+@test "without io_uring both daemons end with 69 and name what keeps it from them" {
+	local err
+	local -a TLS
+
+	pki agent-b
+	tls_options aggregator
+	for err in EPERM ENOSYS; do
+		run -69 "$HELPERS/refuse" "io_uring_setup=$err" -- "$XCAP_BIN/xcapd" --name cap \
+			--run-dir "$RUN_DIR" --bpffs "$XCAP_BPFFS" -i lo -w /dev/null
+		[[ $output == *seccomp*io_uring* || $output == *io_uring*seccomp* ]]
+		run -69 "$HELPERS/refuse" "io_uring_setup=$err" -- "$XCAP_BIN/xcap-aggregator" \
+			--listen 127.0.0.1:9227 --store "$BATS_TEST_TMPDIR/store" --run-dir "$RUN_DIR" \
+			"${TLS[@]}"
+		[[ $output == *seccomp*io_uring* || $output == *io_uring*seccomp* ]]
+	done
+}
