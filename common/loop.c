@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -57,6 +58,20 @@ void loop_destroy(struct loop *loop)
 	free(loop);
 }
 
+/* Linux 6.6. Its digit, 0 if there is none. */
+static char read_sysctl(void)
+{
+	int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+	char value = 0;
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, &value, 1) != 1)
+		value = 0;
+	close(fd);
+	return value;
+}
+
 const char *loop_unavailable(int err)
 {
 	switch (-err) {
@@ -65,10 +80,25 @@ const char *loop_unavailable(int err)
 		       "io_uring_setup, io_uring_enter and io_uring_register in the profile";
 	case EPERM:
 	case EACCES:
-		return "io_uring is not permitted: see `sysctl kernel.io_uring_disabled` (2 "
-		       "forbids it "
-		       "to all, 1 to all but the group kernel.io_uring_group) or the container's "
-		       "seccomp profile";
+		switch (read_sysctl()) {
+		case '0':
+			return "io_uring is not permitted, but not by sysctl "
+			       "kernel.io_uring_disabled, which is 0: the container's seccomp "
+			       "profile "
+			       "forbids it";
+		case '1':
+			return "io_uring is not permitted: sysctl kernel.io_uring_disabled is 1, "
+			       "which forbids it to all but CAP_SYS_ADMIN and the group "
+			       "kernel.io_uring_group, or the container's seccomp profile does";
+		case '2':
+			return "io_uring is not permitted: sysctl kernel.io_uring_disabled is 2, "
+			       "which forbids it to all (`sysctl kernel.io_uring_disabled=0` "
+			       "allows "
+			       "it)";
+		default:
+			return "io_uring is not permitted: see `sysctl kernel.io_uring_disabled`, "
+			       "or the container's seccomp profile";
+		}
 	case ENOMEM:
 		return "no memory may be locked for io_uring: raise `ulimit -l`";
 	default:
