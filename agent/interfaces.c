@@ -228,6 +228,7 @@ void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns)
 	if (interfaces->detached)
 		return;
 	interfaces_read(interfaces, is_due);
+	interfaces_leave_native(interfaces);
 	for (unsigned int i = 0; i < interfaces->count; i++) {
 		if (interfaces->list[i].attached)
 			interfaces_follow_clock(interfaces, &interfaces->list[i]);

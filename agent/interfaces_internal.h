@@ -78,6 +78,8 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *i
 /* Of a word nothing may be there: say so, once. */
 void interfaces_note_missing(struct interfaces *interfaces, int word);
 void interfaces_read_gone(struct interfaces *interfaces);
+/* Taps that take no packet in native mode go on in generic mode. */
+void interfaces_leave_native(struct interfaces *interfaces);
 /* The numbers read last: to the frames that come, and to users what rises. */
 void interfaces_tell(struct interfaces *interfaces);
 /* Detach it and tell its last numbers. */

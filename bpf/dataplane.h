@@ -137,6 +137,13 @@ uint16_t dataplane_link_type(const struct dataplane_interface *interface); /* pc
 bool dataplane_is_attached(const struct dataplane_interface *interface);
 /* tap: in generic mode; before dataplane_enable() what is to be expected. */
 bool dataplane_is_generic(const struct dataplane_interface *interface);
+/* tap: the driver runs the program and leaves no room for what that writes, as the counters tell.
+ */
+bool dataplane_lacks_room(enum xcap_mode mode, bool generic, const struct xcap_count *counts);
+/* tap: in generic mode from here on, with these filters, which are in force. On failure of the last
+ * step it is detached. */
+int dataplane_leave_native(struct dataplane_interface *interface, const struct filter_set *filters,
+			   char error[DATAPLANE_ERROR_LEN]) must_check;
 /* mirror: by clsact filters, not by tcx. */
 bool dataplane_is_clsact(const struct dataplane_interface *interface);
 unsigned int dataplane_queue_count(const struct dataplane_interface *interface);

@@ -35,7 +35,7 @@ struct probe {
 	uint64_t count_max, skip;
 	uint64_t clock_ahead_ns; /* the card's clock, of CLOCK_MONOTONIC */
 	unsigned int frame_count, stall_ms;
-	bool keep, verbose, remove, drain_only;
+	bool keep, verbose, remove, drain_only, leaves_native;
 
 	struct dataplane *dataplane;
 	struct dataplane_interface *interfaces[INTERFACES_MAX];
@@ -186,6 +186,8 @@ static int add_queues(struct probe *probe, struct dataplane_interface *interface
 		source->ops->seek(source, probe->skip);
 	}
 	err = dataplane_enable(interface, error);
+	if (!err && probe->leaves_native)
+		err = dataplane_leave_native(interface, NULL, error);
 	return err ? fail(err, error) : 0;
 }
 
@@ -346,6 +348,7 @@ static int parse(struct probe *probe, int argc, char **argv)
 		{ "keep", no_argument, NULL, 'k' },
 		{ "detach", no_argument, NULL, 'd' },
 		{ "drain", no_argument, NULL, 'D' },
+		{ "leave-native", no_argument, NULL, 'l' },
 		{},
 	};
 	int option;
@@ -417,6 +420,9 @@ static int parse(struct probe *probe, int argc, char **argv)
 			break;
 		case 'k':
 			probe->keep = true;
+			break;
+		case 'l':
+			probe->leaves_native = true;
 			break;
 		case 'd':
 			probe->remove = true;
