@@ -33,7 +33,9 @@ static int run_watch(void *context, const json_t *request, json_t **result, cons
 
 	if (agent->watching)
 		return watching_command(agent->watching, request, result, error);
-	*error = "this xcapd reads packets from a file (-r), all of them";
+	*error = agent->live
+			 ? "this xcapd captures by libpcap (--mode pcap), which watches no flows"
+			 : "this xcapd reads packets from a file (-r), all of them";
 	return -EOPNOTSUPP;
 }
 
