@@ -201,6 +201,42 @@ all_judged() {
 	stop change
 }
 
+@test "kill -9: the next daemon counts on for filters of the same name" {
+	two_hosts
+	start_agent killed b -i wb -Q in -w "$BATS_TEST_TMPDIR/before.pcapng" \
+		--named-filter 'same: udp port 9' --named-filter 'old: udp port 10'
+	generate --count 100 --rate 10000 --dst-port 9
+	generate --count 100 --rate 10000 --dst-port 10
+	wait_for 5 has_packets "$BATS_TEST_TMPDIR/before.pcapng" 200
+	stop killed KILL || true
+	generate --count 10 --rate 10000 --dst-port 9
+	start_agent killed b -i wb -Q in -w "$BATS_TEST_TMPDIR/after.pcapng" \
+		--named-filter 'same: udp port 9' --named-filter 'new: udp port 10'
+	generate --count 20 --rate 10000 --dst-port 10
+	wait_for 5 has_packets "$BATS_TEST_TMPDIR/after.pcapng" 20
+	equal "matched" "$("$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --json |
+		jq -c '[.instances[0].interfaces[0].matched[] | [.filter, .frames]] | sort')" \
+		'[["new",20],["same",110]]'
+	stop killed
+}
+
+@test "of a device without Ethernet header the headers are kept from IP on" {
+	local file=$BATS_TEST_TMPDIR/tun.pcapng
+
+	new_ns a
+	in_ns a ip tuntap add dev tun0 mode tun
+	in_ns a ip link set tun0 addrgenmode none
+	in_ns a ip address add 10.3.0.1/24 dev tun0
+	in_ns a ip link set tun0 up
+	start echo a "$HELPERS/tun_echo" tun0
+	start_agent raw a -i tun0 -w "$file" --decap --named-filter 'ping keep=headers+4: icmp'
+	wait_for 5 in_ns a ping -q -c 1 -W 1 10.3.0.2
+	in_ns a ping -q -c 3 -i 0.1 10.3.0.2
+	wait_for 5 has_packets "$file" 8
+	stop raw
+	equal "lengths" "$(lengths "$file" icmp)" $'32\t84'
+}
+
 @test "sampling and --decap are refused for packets that are read" {
 	local option
 
