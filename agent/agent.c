@@ -230,19 +230,6 @@ static int open_interfaces(struct agent *agent)
 	return interfaces_create(&agent->interfaces, &config);
 }
 
-/* What only programs in the kernel do. */
-static bool asks_for_programs(const struct agent_options *options, const struct filter_set *filters)
-{
-	static const struct xcap_policy plain;
-
-	for (unsigned int i = 0; i < filters->count; i++) {
-		if (memcmp(&filters->rules[i].policy, &plain, sizeof(plain)) != 0)
-			return true;
-	}
-	return options->allow.count || options->deny.count || options->decap ||
-	       options->sample > 1 || options->sample_flow > 1;
-}
-
 static int open_live(struct agent *agent)
 {
 	struct live_config config = { .options = agent->options, .servers = &agent->servers };
@@ -256,13 +243,7 @@ static int open_live(struct agent *agent)
 		return exit_code(err);
 	config.filters = filters_in_force(filters);
 	config.table = agent->shared.interfaces;
-	if (asks_for_programs(agent->options, config.filters)) {
-		log_error(0, "--allow, --deny, --decap, --sample, --sample-flow and what filters "
-			     "keep need BPF: libpcap does not do them");
-		code = EXIT_UNAVAILABLE;
-	} else {
-		code = live_create(&agent->live, &config);
-	}
+	code = live_create(&agent->live, &config);
 	filters_destroy(filters);
 	return code;
 }

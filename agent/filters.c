@@ -99,23 +99,30 @@ int filters_reload(struct filters *filters, struct interfaces *interfaces,
 	return err ?: replace(filters, interfaces, &set, error);
 }
 
-static json_t *rule_json(const struct filter_rule *rule)
+static json_t *rule_json(const struct filter_rule *rule, const struct xcap_count *matched)
 {
 	struct filter_rule plain = *rule;
 	char words[160];
 
 	plain.priority = 0;
 	filter_rule_print_words(&plain, words, sizeof(words));
-	return json_pack("{s:s, s:s, s:i, s:s}", "name", rule->name, "expression", rule->expression,
-			 "priority", rule->priority, "policy", words + (*words == ' '));
+	return json_pack("{s:s, s:i, s:s, s:I, s:I, s:s}", "name", rule->name, "priority",
+			 rule->priority, "policy", words + (*words == ' '), "matched",
+			 (json_int_t)matched->wire_packets, "matched_bytes",
+			 (json_int_t)matched->bytes, "expression", rule->expression);
 }
 
-json_t *filters_json(const struct filters *filters)
+json_t *filters_json(const struct filters *filters, const struct interfaces *interfaces)
 {
+	struct xcap_count matched[XCAP_FILTERS_MAX] = {};
 	json_t *list = json_array();
 
+	if (interfaces)
+		interfaces_matched(interfaces, matched);
 	for (unsigned int i = 0; list && i < filters->set.count; i++) {
-		if (json_array_append_new(list, rule_json(&filters->set.rules[i]))) {
+		const struct filter_rule *rule = &filters->set.rules[i];
+
+		if (json_array_append_new(list, rule_json(rule, &matched[rule->slot]))) {
 			json_decref(list);
 			return NULL;
 		}
@@ -210,7 +217,7 @@ int filters_command(struct filters *filters, struct interfaces *interfaces, cons
 				   "action is one of set, add, delete and list");
 	if (err)
 		return err;
-	*result = filters_json(filters);
+	*result = filters_json(filters, interfaces);
 	if (*result)
 		return 0;
 	*error = NULL;

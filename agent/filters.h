@@ -29,5 +29,5 @@ int filters_reload(struct filters *filters, struct interfaces *interfaces,
  */
 int filters_command(struct filters *filters, struct interfaces *interfaces, const json_t *request,
 		    json_t **result, const char **error) must_check;
-/* As list tells them. NULL without memory. */
-json_t *filters_json(const struct filters *filters);
+/* As list tells them, with what each matched. interfaces may be NULL. NULL without memory. */
+json_t *filters_json(const struct filters *filters, const struct interfaces *interfaces);

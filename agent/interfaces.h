@@ -68,6 +68,9 @@ int interfaces_enable(struct interfaces *interfaces) must_check;
  */
 int interfaces_set_filters(struct interfaces *interfaces, const struct filter_set *filters,
 			   char error[FILTER_ERROR_LEN]) must_check;
+/* What each filter matched, by its slot, on all interfaces that are there; wire packets. */
+void interfaces_matched(const struct interfaces *interfaces,
+			struct xcap_count matched[XCAP_FILTERS_MAX]);
 /* Reads the counters of all; with_nic: asks the drivers, too. */
 void interfaces_read(struct interfaces *interfaces, bool with_nic);
 /*

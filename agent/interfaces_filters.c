@@ -41,6 +41,24 @@ int interfaces_set_filters(struct interfaces *interfaces, const struct filter_se
 	return 0;
 }
 
+void interfaces_matched(const struct interfaces *interfaces,
+			struct xcap_count matched[XCAP_FILTERS_MAX])
+{
+	struct xcap_count counts[XCAP_FILTERS_MAX];
+
+	for (unsigned int i = 0; i < interfaces->count; i++) {
+		const struct agent_interface *interface = &interfaces->list[i];
+
+		if (!interface->attached || dataplane_matched(interface->attached, counts))
+			continue;
+		for (unsigned int slot = 0; slot < XCAP_FILTERS_MAX; slot++) {
+			matched[slot].frames += counts[slot].frames;
+			matched[slot].wire_packets += counts[slot].wire_packets;
+			matched[slot].bytes += counts[slot].bytes;
+		}
+	}
+}
+
 void interfaces_describe_filters(struct interfaces *interfaces, const struct filter_set *filters)
 {
 	char text[sizeof(((struct pcapng_interface *)0)->filter)];

@@ -238,7 +238,12 @@ static int check_abilities(const struct agent_options *options, const struct fil
 	case AGENT_TIMESTAMPS_KERNEL:
 		break;
 	}
-
+	if (options->allow.count || options->deny.count || options->decap || options->sample > 1 ||
+	    options->sample_flow > 1) {
+		log_error(0, "--allow, --deny, --decap, --sample and --sample-flow take BPF "
+			     "programs, not --mode pcap");
+		return -EINVAL;
+	}
 	for (unsigned int i = 0; i < filters->count; i++) {
 		if (memcmp(&filters->rules[i].policy, &plain, sizeof(plain)) != 0) {
 			log_error(0,

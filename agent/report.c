@@ -310,7 +310,8 @@ json_t *agent_status(struct agent *agent)
 		add_interfaces(json, agent);
 	}
 	if (json && agent->filters)
-		json_object_set_new(json, "filters", filters_json(agent->filters));
+		json_object_set_new(json, "filters",
+				    filters_json(agent->filters, agent->interfaces));
 	if (json && agent->writer) {
 		const struct writer_stats *writer = writer_stats(agent->writer);
 

@@ -110,6 +110,7 @@ in_force() {
 	send 9 10 11
 	wait_for 5 has_packets "$file" 60
 	equal "generation in the kernel" "$(in_force)" 4
+	equal "matched" "$(filter f list --json | jq -c '[.filters[] | .matched]')" '[20,30]'
 	equal "in the status" "$(status f '.filters | [.generation, .filters[].name] | join(" ")')" \
 		"4 eleven nine"
 	equal "filters" "$(filter f list --json | jq -c '[.filters[] | .name + ":" + .expression]')" \
