@@ -6,7 +6,8 @@
 
 static uint64_t get(const _Atomic uint64_t *counter)
 {
-	return atomic_load_explicit(counter, memory_order_relaxed);
+	/* What is read behind it is as late at least. */
+	return atomic_load_explicit(counter, memory_order_acquire);
 }
 
 /* First: see interface_account.h. */
@@ -21,7 +22,6 @@ static struct interface_numbers *read_lanes(const struct interfaces *interfaces,
 	interface->reading.taken = get(&numbers->taken);
 	for (unsigned int i = 0; i < INTERFACE_LOST_COUNT; i++)
 		interface->reading.lost[i] = get(&numbers->lost[i]);
-	atomic_thread_fence(memory_order_acquire);
 	return numbers;
 }
 
