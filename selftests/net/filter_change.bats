@@ -1,11 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Filters changed while packets come: none is missed, none judged by anything but the old or the
-# new ones. XCAP_FILTER_CHANGES: how many changes, by default 60.
+# new ones. XCAP_TEST_FILTER_CHANGES: how many changes, by default 60; XCAP_TEST_FILTER_RATE: packets
+# a second, by default 30000.
 
 load helpers
 
-CHANGES=${XCAP_FILTER_CHANGES:-60}
+CHANGES=${XCAP_TEST_FILTER_CHANGES:-60}
 # By the source port's low bits: 0 always matches, 1 and 2 by turns, 3 never.
 ODD='udp[0:2] & 3 = 0 or udp[0:2] & 3 = 1'
 EVEN='udp[0:2] & 3 = 0 or udp[0:2] & 3 = 2'
@@ -43,22 +44,24 @@ judged() {
 }
 
 changed_under_load() {
-	local file=$BATS_TEST_TMPDIR/changed.pcapng sent i
+	local file=$BATS_TEST_TMPDIR/changed.pcapng sent i began took
 
 	new_ns a
 	new_ns b
 	veth_pair a wa b wb
 	start_agent f b -i wb -Q in "$@" -w "$file" -f "$ODD"
-	start_load 30000
+	start_load "${XCAP_TEST_FILTER_RATE:-30000}"
+	began=$EPOCHREALTIME
 	for ((i = 0; i < CHANGES; i++)); do
 		filter f set "$([ $((i % 2)) -eq 0 ] && echo "$EVEN" || echo "$ODD")" >/dev/null
 	done
+	took=$(awk "BEGIN { print $EPOCHREALTIME - $began }")
 	stop gen
 	sent=$(jq .sent "$BATS_TEST_TMPDIR/gen.out")
 	equal "generation" "$(filter f list --json | jq .generation)" "$((CHANGES + 1))"
 	stop f
 	run judged "$file"
-	echo "# $CHANGES changes, $sent packets: $output" >&3
+	echo "# $CHANGES changes in $took s, $sent packets: $output" >&3
 	[[ $output == "misjudged 0 gaps 0 always "* ]] || fail "$output"
 	equal "those that always match" "${output##* }" "$(((sent + 3) / 4))"
 	equal "filters in the capture" "$(sort -u "$BATS_TEST_TMPDIR/filters" | wc -l)" 2
