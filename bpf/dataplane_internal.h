@@ -96,6 +96,12 @@ int interface_reuse_map(const struct dataplane_interface *interface, struct bpf_
  * taken over. */
 int interface_keep_map(const struct dataplane_interface *interface, struct bpf_map *map,
 		       const char *name, int *fd) must_check;
+/* Both for all maps that both modes have: those of the interface, and before load also those of the
+ * instance. */
+int interface_reuse_maps(const struct dataplane_interface *interface,
+			 const struct bpf_object *object) must_check;
+int interface_keep_maps(struct dataplane_interface *interface,
+			const struct bpf_object *object) must_check;
 /* *fd is a descriptor of its own. */
 int interface_keep_program(const struct bpf_program *program, int *fd) must_check;
 /* After interface_keep_map() for the counters, before anything is attached. */

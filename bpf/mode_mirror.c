@@ -31,52 +31,9 @@ static void configure(const struct dataplane_interface *interface, struct xcap_m
 
 static int load_maps(const struct dataplane_interface *interface, struct xcap_mirror *skel)
 {
-	const struct dataplane *dataplane = interface->dataplane;
-	int err;
+	int err = bpf_map__reuse_fd(skel->maps.xcap_rings, interface->dataplane->rings.map_fd);
 
-	err = bpf_map__reuse_fd(skel->maps.xcap_rings, dataplane->rings.map_fd);
-	if (!err)
-		err = bpf_map__reuse_fd(skel->maps.xcap_self, dataplane->self_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_count, "count",
-					  interface->count_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_info, "info",
-					  interface->info_fd);
-	if (!err)
-		err = bpf_map__reuse_fd(skel->maps.xcap_filters, interface->dataplane->filters_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_clock, "clock",
-					  interface->clock_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_slots, "slots",
-					  interface->slots_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_matched, "matched",
-					  interface->matched_fd);
-	if (!err)
-		err = dataplane_share_maps(interface->dataplane, skel->obj);
-	return err;
-}
-
-static int keep_maps(struct dataplane_interface *interface, struct xcap_mirror *skel)
-{
-	int err =
-		interface_keep_map(interface, skel->maps.xcap_count, "count", &interface->count_fd);
-
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_info, "info",
-					 &interface->info_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_clock, "clock",
-					 &interface->clock_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_slots, "slots",
-					 &interface->slots_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_matched, "matched",
-					 &interface->matched_fd);
-	return err;
+	return err ?: interface_reuse_maps(interface, skel->obj);
 }
 
 static int attach(struct dataplane_interface *interface, int program_fd, unsigned int hook,
@@ -132,7 +89,7 @@ static int load_programs(struct dataplane_interface *interface, int program_fds[
 	if (!err)
 		err = interface_load_object(interface, skel->obj);
 	if (!err)
-		err = keep_maps(interface, skel);
+		err = interface_keep_maps(interface, skel->obj);
 	for (unsigned int i = 0; i < INSTANCE_LINKS && !err; i++)
 		err = interface_keep_program(programs[i], &program_fds[i]);
 	xcap_mirror__destroy(skel);

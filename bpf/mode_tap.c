@@ -100,54 +100,21 @@ static void bind_to_device(const struct dataplane_interface *interface, struct b
 
 static int load_maps(const struct dataplane_interface *interface, struct xcap_tap *skel)
 {
-	int err;
+	int err = interface_reuse_maps(interface, skel->obj);
 
-	err = bpf_map__reuse_fd(skel->maps.xcap_self, interface->dataplane->self_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_count, "count",
-					  interface->count_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_info, "info",
-					  interface->info_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_clock, "clock",
-					  interface->clock_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_slots, "slots",
-					  interface->slots_fd);
-	if (!err)
-		err = interface_reuse_map(interface, skel->maps.xcap_matched, "matched",
-					  interface->matched_fd);
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_xsks, "xsks",
 					  interface->xsks_fd);
 	if (!err)
 		err = interface_reuse_map(interface, skel->maps.xcap_handed, "handed",
 					  interface->handed_fd);
-	if (!err)
-		err = bpf_map__reuse_fd(skel->maps.xcap_filters, interface->dataplane->filters_fd);
-	if (!err)
-		err = dataplane_share_maps(interface->dataplane, skel->obj);
 	return err;
 }
 
 static int keep_maps(struct dataplane_interface *interface, struct xcap_tap *skel)
 {
-	int err;
+	int err = interface_keep_maps(interface, skel->obj);
 
-	err = interface_keep_map(interface, skel->maps.xcap_count, "count", &interface->count_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_info, "info",
-					 &interface->info_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_clock, "clock",
-					 &interface->clock_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_slots, "slots",
-					 &interface->slots_fd);
-	if (!err)
-		err = interface_keep_map(interface, skel->maps.xcap_matched, "matched",
-					 &interface->matched_fd);
 	if (!err)
 		err = interface_keep_map(interface, skel->maps.xcap_xsks, "xsks",
 					 &interface->xsks_fd);
