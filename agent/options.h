@@ -88,7 +88,10 @@ struct agent_options {
 
 extern const struct config_program agent_program;
 
-/* Also called by config_parse(). 0, or -EINVAL and what contradicts what. */
+/* For the table: the filters and lists too. As struct config_program says. */
+int agent_options_check_all(const struct config *config, const void *values,
+			    char error[256]) must_check;
+/* 0, or -EINVAL and what contradicts what. */
 int agent_options_check(const struct agent_options *options, char error[256]) must_check;
 /* --speed as a factor of the recorded time; 0: as fast as it goes. -EINVAL. */
 int agent_options_speed(double *ret, const char *text) must_check;
