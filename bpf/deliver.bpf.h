@@ -4,6 +4,8 @@
  *
  * A reservation's size must be a constant for the verifier, so there are classes of them: steps
  * of 64 bytes up to 2 KiB, eight to the octave above (6 % are wasted at most, 3 % on average).
+ * What comes behind the reservation is followed by the verifier once for each class, and that is
+ * most of what a change of filters costs: as few instructions and branches as can be.
  * The ring wakes its reader only when that had caught up; one that looks by itself now and then
  * costs the host nothing.
  */
@@ -18,6 +20,8 @@
 
 #define DELIVER_MACS_LEN 12
 #define DELIVER_SMALL_MAX 256
+#define DELIVER_STEPPED_MAX 2048
+#define DELIVER_STEP 64
 
 struct deliver_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -37,56 +41,100 @@ struct deliver_tag {
 	__be16 protocol, control;
 };
 
-/* Room for the frame in a record; the asm keeps clang from making one call of all of them. */
-#define DELIVER_RESERVE(bytes)                                                    \
-	do {                                                                      \
-		*room = (bytes);                                                  \
-		record = bpf_ringbuf_reserve(ring, sizeof(*record) + (bytes), 0); \
-		asm volatile("" ::"i"(bytes));                                    \
+/* The begin of a frame with a tag in band. */
+struct deliver_head {
+	__u32 macs[3];
+	struct deliver_tag tag;
+};
+
+/* What is to be copied of a packet, and where it goes behind the record. */
+struct deliver_frame {
+	__u32 offset, len, shift;
+};
+
+/*
+ * Room for len bytes, and for a tag, behind a record; the asm keeps clang from making one call of
+ * all of them. It is len that is compared, so that the verifier knows what it can be.
+ */
+#define DELIVER_RESERVE(bytes)                                                            \
+	do {                                                                              \
+		*room = (bytes);                                                          \
+		record = bpf_ringbuf_reserve(                                             \
+			ring, sizeof(*record) + sizeof(struct deliver_tag) + (bytes), 0); \
+		asm volatile("" ::"i"(bytes));                                            \
 	} while (0)
-#define DELIVER_CASE(n, step)                        \
-	case n:                                      \
-		DELIVER_RESERVE(((n) + 1) * (step)); \
-		break;
-#define DELIVER_EIGHT(n, step)      \
-	DELIVER_CASE(n, step)       \
-	DELIVER_CASE((n) + 1, step) \
-	DELIVER_CASE((n) + 2, step) \
-	DELIVER_CASE((n) + 3, step) \
-	DELIVER_CASE((n) + 4, step) \
-	DELIVER_CASE((n) + 5, step) \
-	DELIVER_CASE((n) + 6, step) \
-	DELIVER_CASE((n) + 7, step)
-/* Sizes above eight and up to sixteen steps. */
-#define DELIVER_OCTAVE(step)                   \
-	if (len <= 16 * (step)) {              \
-		switch ((len - 1) / (step)) {  \
-			DELIVER_EIGHT(8, step) \
-		}                              \
-		return record;                 \
-	}
+#define DELIVER_TWO(above, step)                               \
+	do {                                                   \
+		if (len <= (above) + (step))                   \
+			DELIVER_RESERVE((above) + (step));     \
+		else                                           \
+			DELIVER_RESERVE((above) + 2 * (step)); \
+	} while (0)
+#define DELIVER_FOUR(above, step)                                \
+	do {                                                     \
+		if (len <= (above) + 2 * (step))                 \
+			DELIVER_TWO(above, step);                \
+		else                                             \
+			DELIVER_TWO((above) + 2 * (step), step); \
+	} while (0)
+#define DELIVER_EIGHT(above, step)                                \
+	do {                                                      \
+		if (len <= (above) + 4 * (step))                  \
+			DELIVER_FOUR(above, step);                \
+		else                                              \
+			DELIVER_FOUR((above) + 4 * (step), step); \
+	} while (0)
+
+/* len: up to DELIVER_SMALL_MAX. */
+static __always_inline struct xcap_record *deliver_reserve_small(void *ring, __u32 len, __u32 *room)
+{
+	struct xcap_record *record = NULL;
+
+	DELIVER_FOUR(0, DELIVER_STEP);
+	return record;
+}
 
 static __always_inline struct xcap_record *deliver_reserve(void *ring, __u32 len, __u32 *room)
 {
 	struct xcap_record *record = NULL;
 
-	if (len <= 2048) {
-		switch ((len - 1) / 64) {
-			DELIVER_EIGHT(0, 64)
-			DELIVER_EIGHT(8, 64)
-			DELIVER_EIGHT(16, 64)
-			DELIVER_EIGHT(24, 64)
-		}
-		return record;
-	}
-	DELIVER_OCTAVE(256)
-	DELIVER_OCTAVE(512)
-	DELIVER_OCTAVE(1024)
-	DELIVER_OCTAVE(2048)
-	DELIVER_OCTAVE(4096)
-	DELIVER_OCTAVE(8192)
-	DELIVER_OCTAVE(16384)
+	if (len <= 512)
+		DELIVER_EIGHT(0, DELIVER_STEP);
+	else if (len <= 1024)
+		DELIVER_EIGHT(512, DELIVER_STEP);
+	else if (len <= 1536)
+		DELIVER_EIGHT(1024, DELIVER_STEP);
+	else if (len <= DELIVER_STEPPED_MAX)
+		DELIVER_EIGHT(1536, DELIVER_STEP);
+	else if (len <= 4096)
+		DELIVER_EIGHT(2048, 256);
+	else if (len <= 8192)
+		DELIVER_EIGHT(4096, 512);
+	else if (len <= 16384)
+		DELIVER_EIGHT(8192, 1024);
+	else if (len <= 32768)
+		DELIVER_EIGHT(16384, 2048);
+	else if (len <= 65536)
+		DELIVER_EIGHT(32768, 4096);
+	else if (len <= 131072)
+		DELIVER_EIGHT(65536, 8192);
+	else if (len <= XCAP_SNAPLEN_MAX)
+		DELIVER_EIGHT(131072, 16384);
 	return record;
+}
+
+/* May a record for so many bytes be larger than a ring? Never, in rings of a usual size. */
+static __always_inline bool deliver_is_too_long(__u32 len, __u32 ring_bytes)
+{
+	__u32 step = DELIVER_STEP;
+
+	if (ring_bytes > 2 * XCAP_SNAPLEN_MAX)
+		return false;
+	for (__u32 end = DELIVER_STEPPED_MAX; end < XCAP_SNAPLEN_MAX && len > end; end *= 2)
+		step = end / 8;
+	return (len + step - 1) / step * step + sizeof(struct xcap_record) +
+		       sizeof(struct deliver_tag) >=
+	       ring_bytes;
 }
 
 /* half is a constant, a multiple of 8. */
@@ -115,32 +163,64 @@ static __always_inline bool deliver_small(struct __sk_buff *skb, void *to, __u32
 	return true;
 }
 
-/* len bytes of the skb from offset on; len is 1 .. room, which is also told to the verifier. */
-static __always_inline bool deliver_copy(struct __sk_buff *skb, __u32 offset, void *to, __u32 len,
-					 __u32 room)
+static __always_inline bool deliver_copy(struct __sk_buff *skb, const struct deliver_frame *frame,
+					 void *to, __u32 room)
 {
-	/* What is larger is not looked at three times on each way by the verifier. */
-	if (offset == 0 && room <= DELIVER_SMALL_MAX &&
+	__u32 len = frame->len;
+
+	if (room <= DELIVER_SMALL_MAX && frame->offset == 0 &&
 	    (deliver_small(skb, to, len, room, 32) || deliver_small(skb, to, len, room, 64) ||
 	     deliver_small(skb, to, len, room, 128)))
 		return true;
+	/* For the verifier: it is so by the class. */
 	if (len == 0 || len > room)
 		return false;
-	return bpf_skb_load_bytes(skb, offset, to, len) == 0;
+	return bpf_skb_load_bytes(skb, frame->offset, to, len) == 0;
 }
 
-/* The tag goes back to its place: MAC addresses, tag, the rest. */
-static __always_inline bool deliver_tagged(struct __sk_buff *skb, __u8 *to, __u32 len, __u32 room)
+/* The frame stands a tag's length behind its place: the MAC addresses go there, then the tag. */
+__noinline int deliver_tag(struct __sk_buff *skb, struct deliver_head *head)
 {
-	struct deliver_tag *tag = (void *)(to + DELIVER_MACS_LEN);
-	const __u32 head_len = DELIVER_MACS_LEN + sizeof(*tag);
+	if (!head)
+		return 0;
+	head->macs[0] = head->macs[1];
+	head->macs[1] = head->macs[2];
+	__builtin_memcpy(&head->macs[2], &head->tag, sizeof(head->macs[2]));
+	head->tag.protocol = skb->vlan_proto;
+	head->tag.control = bpf_htons(skb->vlan_tci);
+	return 0;
+}
 
-	if (bpf_skb_load_bytes(skb, 0, to, DELIVER_MACS_LEN))
-		return false;
-	tag->protocol = skb->vlan_proto;
-	tag->control = bpf_htons(skb->vlan_tci);
-	return len <= head_len ||
-	       deliver_copy(skb, DELIVER_MACS_LEN, to + head_len, len - head_len, room - head_len);
+/* Fills a record, if there is room for one. */
+static __always_inline enum xcap_counter deliver_fill(struct __sk_buff *skb,
+						      struct xcap_record *record, __u32 room,
+						      const struct xcap_record *head,
+						      const struct deliver_frame *frame)
+{
+	if (!record)
+		return XCAP_RING_FULL;
+	*record = *head;
+	if (!deliver_copy(skb, frame, (void *)(record + 1) + frame->shift, room)) {
+		bpf_ringbuf_discard(record, 0);
+		return XCAP_NO_MEMORY;
+	}
+	if (frame->shift)
+		deliver_tag(skb, (void *)(record + 1));
+	bpf_ringbuf_submit(record, 0);
+	return XCAP_HANDED;
+}
+
+static __always_inline void deliver_frame(struct __sk_buff *skb, const struct skb_wire *wire,
+					  __u32 len, bool is_raw, struct deliver_frame *ret)
+{
+	__u32 shift = is_raw ? 0 : (skb->vlan_present & 1) * sizeof(struct deliver_tag);
+	__u32 least = shift / sizeof(struct deliver_tag) * DELIVER_MACS_LEN;
+
+	len -= shift;
+	/* The MAC addresses are needed whole to make room for a tag. */
+	if ((__s32)len < (__s32)least)
+		len = least;
+	*ret = (struct deliver_frame){ is_raw ? wire->start : 0, len, shift };
 }
 
 /* Which counter it goes to. */
@@ -151,33 +231,33 @@ static __always_inline enum xcap_counter deliver(struct __sk_buff *skb, const st
 {
 	__u32 cpu = bpf_get_smp_processor_id(), room = 0, len = wire->len;
 	void *ring = bpf_map_lookup_elem(&xcap_rings, &cpu);
-	struct xcap_record *record;
-	bool copied;
+	struct xcap_record *record, head;
+	struct deliver_frame frame;
 
 	if (!ring)
 		return XCAP_NO_MEMORY;
 	if (len > snaplen)
 		len = snaplen;
-	record = deliver_reserve(ring, len, &room);
-	if (!record)
-		return room + sizeof(*record) >= config->ring_bytes ? XCAP_TOO_LONG
-								    : XCAP_RING_FULL;
-	record->time_ns = time_ns;
-	record->ifindex = config->ifindex;
-	record->captured_len = len;
-	record->original_len = wire->len;
-	record->wire_packets = wire->count.wire_packets;
-	record->gso_size = wire->gso_size;
-	record->queue = skb->queue_mapping * (direction & XCAP_IN); /* of one that leaves: 0 */
-	record->direction = direction;
-	record->pad = 0;
-	record->generation = (__u16)config->generation;
-	copied = wire->has_tag ? deliver_tagged(skb, (void *)(record + 1), len, room)
-			       : deliver_copy(skb, wire->start, record + 1, len, room);
-	if (!copied) {
-		bpf_ringbuf_discard(record, 0);
-		return XCAP_NO_MEMORY;
+	head = (struct xcap_record){
+		.time_ns = time_ns,
+		.ifindex = config->ifindex,
+		.captured_len = len,
+		.original_len = wire->len,
+		.wire_packets = wire->count.wire_packets,
+		.gso_size = wire->gso_size,
+		.queue = skb->queue_mapping * (direction & XCAP_IN), /* of one that leaves: 0 */
+		.direction = direction,
+		.generation = (__u16)config->generation,
+	};
+	deliver_frame(skb, wire, len, config->is_raw, &frame);
+	if (deliver_is_too_long(frame.len, config->ring_bytes))
+		return XCAP_TOO_LONG;
+	/* All is known here: the compiler is not to bring a piece of it in behind. */
+	asm volatile("" : "+r"(frame.len), "+r"(frame.shift) : "r"(&head) : "memory");
+	if (frame.len <= DELIVER_SMALL_MAX) {
+		record = deliver_reserve_small(ring, frame.len, &room);
+		return deliver_fill(skb, record, room, &head, &frame);
 	}
-	bpf_ringbuf_submit(record, 0);
-	return XCAP_HANDED;
+	record = deliver_reserve(ring, frame.len, &room);
+	return deliver_fill(skb, record, room, &head, &frame);
 }

@@ -566,6 +566,8 @@ static void what_finds_no_room_is_counted(void **state)
 	CHECK_EQ(sum[XCAP_TOO_LONG].frames, 10);
 	/* Room again. */
 	mirror.source->ops->give_back(mirror.source);
+	packet_ethernet(&packet);
+	packet_fill(&packet, 1000);
 	run_in(&mirror);
 	CHECK(take(&mirror, &taken));
 	for (__u32 cpu = 0; cpu < cpus; cpu++)
@@ -574,6 +576,49 @@ static void what_finds_no_room_is_counted(void **state)
 	counts(&mirror, sum);
 	CHECK_EQ(sum[XCAP_NO_MEMORY].frames, 1);
 	mirror_unload(&mirror);
+}
+
+/* What becomes of a packet of this length, and how large its record is, with header, to the byte.
+ */
+static enum xcap_counter fate_of(size_t len, uint32_t ring_bytes, uint64_t *record_bytes)
+{
+	struct xcap_count before[XCAP_COUNTER_COUNT], after[XCAP_COUNTER_COUNT];
+	struct xcap_config config = defaults;
+	struct source_packet taken;
+	struct mirror mirror;
+
+	config.ring_bytes = ring_bytes;
+	mirror_load(&mirror, &config);
+	packet_ethernet(&packet);
+	packet_fill(&packet, len);
+	counts(&mirror, before);
+	run_in(&mirror);
+	counts(&mirror, after);
+	(void)!take(&mirror, &taken);
+	/* The kernel rounds up to 8, and puts 8 in front. */
+	*record_bytes = mirror.source->ops->position(mirror.source) - 8 - 4;
+	mirror_unload(&mirror);
+	return fate(before, after);
+}
+
+static void what_is_too_long_goes_by_the_record(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t len;
+	} cases[] = {
+		{ "the smallest", 60 },	      { "a class's last", 1024 },
+		{ "a class's first", 1025 },  { "the last small step", 2048 },
+		{ "the first octave", 2049 }, { "the largest", FRAME_MAX },
+	};
+	uint64_t bytes, ignored;
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		CHECK_EQ(fate_of(c->len, RING_BYTES, &bytes), XCAP_HANDED);
+		CHECK_EQ(fate_of(c->len, (uint32_t)bytes, &ignored), XCAP_TOO_LONG);
+		CHECK_EQ(fate_of(c->len, (uint32_t)bytes + 1, &ignored), XCAP_HANDED);
+	}
 }
 
 static void the_ring_wraps_without_a_seam(void **state)
@@ -815,6 +860,7 @@ int main(void)
 		TEST(segments_count_as_on_the_wire),
 		TEST(a_tag_beside_the_frame_goes_back),
 		TEST(what_finds_no_room_is_counted),
+		TEST(what_is_too_long_goes_by_the_record),
 		TEST(the_ring_wraps_without_a_seam),
 		TEST(a_second_reader_goes_on_where_it_is_told),
 		TEST(one_record_is_held_back_while_packets_come),
