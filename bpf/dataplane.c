@@ -207,6 +207,8 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_config *config
 	dataplane->lists = (struct prefixes_maps)PREFIXES_MAPS_NONE;
 	dataplane->lock.run_fd = dataplane->lock.pins_fd = -1;
 	err = splice_init();
+	if (!err)
+		err = splice_kept_create(&dataplane->kept);
 	if (err)
 		explain(error, err, "cannot prepare to load programs");
 	if (!err && config->want_rings)
@@ -272,6 +274,7 @@ void dataplane_close(struct dataplane *dataplane)
 	close_fd(&dataplane->filters_fd);
 	prefixes_maps_release(&dataplane->lists);
 	watch_close(dataplane->watch);
+	splice_kept_destroy(dataplane->kept);
 	pins_unlock(&dataplane->lock, empty);
 	free(dataplane);
 }
@@ -388,6 +391,7 @@ int dataplane_set_lists(struct dataplane *dataplane, const struct prefixes *list
 		return explain(error, err, "cannot load a list of %zu prefixes", lists->count);
 	prefixes_maps_release(&dataplane->lists);
 	dataplane->lists = maps;
+	splice_kept_forget(dataplane->kept);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ struct dataplane {
 	int filters_fd;
 	struct prefixes_maps lists;
 	struct watch *watch; /* NULL: nothing can be watched */
+	struct splice_kept *kept;
 	bool adopted;
 	uint32_t told_generation; /* of filters of which it was said what they are not asked */
 };
@@ -126,4 +127,9 @@ void interface_configure_filters(const struct dataplane_interface *interface,
 /* bpf_object__load() with them. */
 int interface_load_object(const struct dataplane_interface *interface,
 			  struct bpf_object *object) must_check;
+/* One program of an object that is not loaded, over maps that are there; ifindex: what it is bound
+ * to, or 0. -ENOENT and whatever else goes wrong: load the object. */
+int interface_load_again(const struct dataplane_interface *interface,
+			 const struct bpf_object *object, const struct bpf_program *program,
+			 unsigned int ifindex) must_check;
 void interface_forget_code(struct dataplane_interface *interface);

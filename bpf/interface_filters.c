@@ -108,14 +108,32 @@ void interface_configure_filters(const struct dataplane_interface *interface,
 	memcpy(ranks, interface->policies.ranks, sizeof(interface->policies.ranks));
 }
 
+#define CODES 2
+
+static void list_codes(const struct dataplane_interface *interface, struct splice_code ret[CODES])
+{
+	ret[0] = (struct splice_code){ "xcap_filter", interface->filter.insns,
+				       interface->filter.count };
+	ret[1] = (struct splice_code){ "xcap_filter_other", interface->other.insns,
+				       interface->other.count };
+}
+
 int interface_load_object(const struct dataplane_interface *interface, struct bpf_object *object)
 {
-	const struct splice_code list[] = {
-		{ "xcap_filter", interface->filter.insns, interface->filter.count },
-		{ "xcap_filter_other", interface->other.insns, interface->other.count },
-	};
+	struct splice_code list[CODES];
 
-	return splice_load(object, list, ARRAY_SIZE(list));
+	list_codes(interface, list);
+	return splice_load(object, list, CODES, interface->dataplane->kept);
+}
+
+int interface_load_again(const struct dataplane_interface *interface,
+			 const struct bpf_object *object, const struct bpf_program *program,
+			 unsigned int ifindex)
+{
+	struct splice_code list[CODES];
+
+	list_codes(interface, list);
+	return splice_load_again(interface->dataplane->kept, object, program, ifindex, list, CODES);
 }
 
 void interface_forget_code(struct dataplane_interface *interface)

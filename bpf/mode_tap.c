@@ -72,7 +72,7 @@ static bool may_adopt(const struct dataplane_interface *interface, const struct 
 	       (!interface->config.generic || info->flags & XCAP_INFO_GENERIC);
 }
 
-static void configure(struct dataplane_interface *interface, struct xcap_tap *skel)
+static void configure(const struct dataplane_interface *interface, struct xcap_tap *skel)
 {
 	struct xcap_config *config = &skel->rodata->xcap_config;
 
@@ -143,22 +143,44 @@ static bool is_bound(const struct dataplane_interface *interface)
 	return asks_driver(interface) && !(interface->info.flags & XCAP_INFO_GENERIC);
 }
 
-static int load_programs(struct dataplane_interface *interface, struct xcap_tap *skel, char *error)
+/* Before it is attached, either may be the one: generic mode cannot ask. */
+static void choose_programs(const struct dataplane_interface *interface, struct xcap_tap *skel)
 {
-	/* Before it is attached, either may be the one: generic mode cannot ask. */
 	bool attached = interface->link_fds[0] >= 0;
 	bool bound = attached ? is_bound(interface)
 			      : asks_driver(interface) && !expects_generic(interface);
-	int err;
 
 	bpf_program__set_autoload(skel->progs.xcap_tap_tag, bound);
 	bpf_program__set_autoload(skel->progs.xcap_tap, !attached || !bound);
 	if (bound)
 		bind_to_device(interface, skel->progs.xcap_tap_tag);
+}
+
+/* Open and set up, over the maps that are there already. */
+static int open_programs(const struct dataplane_interface *interface, struct xcap_tap **ret,
+			 char *error)
+{
+	struct xcap_tap *skel = xcap_tap__open();
+	int err;
+
+	if (!skel)
+		return explain(error, -errno, "cannot open the tap program");
+	choose_programs(interface, skel);
 	configure(interface, skel);
 	err = load_maps(interface, skel);
-	if (!err)
-		err = interface_load_object(interface, skel->obj);
+	if (err) {
+		xcap_tap__destroy(skel);
+		return explain(error, err, "cannot set up the tap program for %s",
+			       interface->config.name);
+	}
+	*ret = skel;
+	return 0;
+}
+
+static int load_programs(struct dataplane_interface *interface, struct xcap_tap *skel, char *error)
+{
+	int err = interface_load_object(interface, skel->obj);
+
 	if (!err)
 		err = keep_maps(interface, skel);
 	return err ? explain(error, err, "cannot load the tap program for %s",
@@ -170,13 +192,12 @@ static int load(struct dataplane_interface *interface, char *error)
 {
 	int err;
 
-	interface->tap = xcap_tap__open();
-	if (!interface->tap)
-		return explain(error, -errno, "cannot open the tap program");
 	netdev_query_xdp(&interface->xdp, interface->config.ifindex);
 	if (expects_generic(interface))
 		interface->info.flags |= XCAP_INFO_GENERIC;
-	err = load_programs(interface, interface->tap, error);
+	err = open_programs(interface, &interface->tap, error);
+	if (!err)
+		err = load_programs(interface, interface->tap, error);
 	if (!err)
 		err = interface_counts_ready(interface);
 	return err;
@@ -184,16 +205,24 @@ static int load(struct dataplane_interface *interface, char *error)
 
 static int reload(struct dataplane_interface *interface, char *error)
 {
-	struct xcap_tap *skel = xcap_tap__open();
-	int err;
+	bool bound = is_bound(interface);
+	const struct bpf_program *program;
+	struct xcap_tap *skel;
+	int err, fd;
 
-	if (!skel)
-		return explain(error, -errno, "cannot open the tap program");
-	err = load_programs(interface, skel, error);
-	if (!err)
-		err = interface_keep_program(is_bound(interface) ? skel->progs.xcap_tap_tag
-								 : skel->progs.xcap_tap,
-					     &interface->next_fds[0]);
+	err = open_programs(interface, &skel, error);
+	if (err)
+		return err;
+	program = bound ? skel->progs.xcap_tap_tag : skel->progs.xcap_tap;
+	fd = interface_load_again(interface, skel->obj, program,
+				  bound ? interface->config.ifindex : 0);
+	if (fd >= 0) {
+		interface->next_fds[0] = fd;
+	} else {
+		err = load_programs(interface, skel, error);
+		if (!err)
+			err = interface_keep_program(program, &interface->next_fds[0]);
+	}
 	xcap_tap__destroy(skel);
 	return err;
 }

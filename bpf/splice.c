@@ -1,173 +1,177 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * libbpf lets a section's handler change a program just before it is loaded: maps, CO-RE and calls
- * are resolved by then, and the functions follow each other in one piece. Offsets that cross the
- * function that grows or shrinks are put right: those of calls, of func_info and of line_info.
- */
+/* libbpf lets a section's handler change a program just before it is loaded. */
 #include "bpf/splice.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A function that is not static may be called with NULL, says the verifier. */
-static const struct bpf_insn prologue[] = {
-	{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = BPF_REG_2, .off = 2 },
-	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-	{ .code = BPF_JMP | BPF_EXIT },
+#include "bpf/splice_image.h"
+
+#define LICENCE "Dual BSD/GPL" /* of all our programs */
+
+/* An instruction that has a map's descriptor in it. */
+struct reference {
+	size_t insn;
+	unsigned int map; /* the object's, counted from 0 */
 };
 
-/* What splice_load() is loading; lists that libbpf borrows until the program is loaded. */
+struct kept_program {
+	struct kept_program *next;
+	char *name;
+	struct splice_image image;
+	struct reference *references;
+	size_t reference_count;
+	struct bpf_prog_load_opts options; /* without what points anywhere */
+	int btf_fd;
+};
+
+struct splice_kept {
+	struct kept_program *programs;
+};
+
+/* What splice_load() is loading; the image is what libbpf borrows until the program is loaded. */
 static struct {
 	const struct bpf_object *object;
 	const struct splice_code *list;
 	size_t count;
-	struct bpf_func_info *functions;
-	struct bpf_line_info *lines;
+	struct splice_kept *kept;
+	struct splice_image image;
 } current;
 
-/* Where the function was, and what is there now. In instructions. */
-struct gap {
-	size_t start, end, count;
-};
-
-static size_t moved(const struct gap *gap, size_t at)
+static bool has_map(const struct bpf_insn *insn)
 {
-	return at < gap->end ? at : at - (gap->end - gap->start) + gap->count;
+	return insn->code == (BPF_LD | BPF_IMM | BPF_DW) &&
+	       (insn->src_reg == BPF_PSEUDO_MAP_FD || insn->src_reg == BPF_PSEUDO_MAP_VALUE);
 }
 
-static int find_gap(struct gap *ret, const char *function, const struct bpf_prog_load_opts *opts,
-		    size_t insn_count)
+static int find_map(const struct bpf_object *object, int fd)
 {
-	const struct bpf_func_info *list = opts->func_info;
-	const struct btf *btf = bpf_object__btf(current.object);
-	const struct btf_type *type;
-	const char *name;
+	const struct bpf_map *map;
+	int i = 0;
 
-	if (!btf || !list || opts->func_info_rec_size != sizeof(*list))
-		return -EOPNOTSUPP;
-	for (__u32 i = 0; i < opts->func_info_cnt; i++) {
-		type = btf__type_by_id(btf, list[i].type_id);
-		name = type ? btf__name_by_offset(btf, type->name_off) : "";
-		if (strcmp(name, function) != 0)
-			continue;
-		ret->start = list[i].insn_off;
-		ret->end = i + 1 < opts->func_info_cnt ? list[i + 1].insn_off : insn_count;
+	bpf_object__for_each_map(map, object)
+	{
+		if (bpf_map__fd(map) == fd)
+			return i;
+		i++;
 	}
-	return ret->end ? 0 : -ENOENT;
+	return -ENOENT;
 }
 
-static bool refers_to_insn(const struct bpf_insn *insn)
+static const struct bpf_map *map_at(const struct bpf_object *object, unsigned int at)
 {
-	return (insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == BPF_PSEUDO_CALL) ||
-	       (insn->code == (BPF_LD | BPF_IMM | BPF_DW) && insn->src_reg == BPF_PSEUDO_FUNC);
-}
+	const struct bpf_map *map;
 
-/* Calls of functions count from the instruction behind them. */
-static void copy_insns(struct bpf_insn *to, const struct bpf_insn *from, size_t count,
-		       const struct gap *gap)
-{
-	for (size_t i = 0; i < count; i++) {
-		size_t at = moved(gap, i);
-
-		if (i >= gap->start && i < gap->end)
-			continue;
-		to[at] = from[i];
-		if (refers_to_insn(&from[i]))
-			to[at].imm = (__s32)((ssize_t)moved(gap, i + 1 + (size_t)from[i].imm) -
-					     (ssize_t)at - 1);
+	bpf_object__for_each_map(map, object)
+	{
+		if (!at--)
+			return map;
 	}
+	return NULL;
 }
 
-static int move_functions(struct bpf_prog_load_opts *opts, const struct gap *gap)
+static int find_references(struct kept_program *program, const struct bpf_object *object)
 {
-	size_t size = opts->func_info_cnt * sizeof(*current.functions);
-	struct bpf_func_info *functions = malloc(size);
+	const struct splice_image *image = &program->image;
+	int map;
 
-	if (!functions)
+	program->references = calloc(image->count, sizeof(*program->references));
+	if (!program->references)
 		return -ENOMEM;
-	memcpy(functions, opts->func_info, size);
-	for (__u32 i = 0; i < opts->func_info_cnt; i++)
-		functions[i].insn_off = (__u32)moved(gap, functions[i].insn_off);
-	free(current.functions);
-	opts->func_info = current.functions = functions;
+	for (size_t i = 0; i < image->count; i++) {
+		/* The second half of such an instruction is no instruction, and has no code. */
+		if (!has_map(&image->insns[i]))
+			continue;
+		map = find_map(object, image->insns[i].imm);
+		if (map < 0)
+			return map;
+		program->references[program->reference_count++] =
+			(struct reference){ .insn = i, .map = (unsigned int)map };
+	}
 	return 0;
 }
 
-/* The code has no lines of its own but the one that each function must begin with. */
-static int move_lines(struct bpf_prog_load_opts *opts, const struct gap *gap)
+static void free_program(struct kept_program *program)
 {
-	const struct bpf_line_info *list = opts->line_info;
-	struct bpf_line_info *lines;
-	__u32 count = 0;
-
-	if (!opts->line_info_cnt)
-		return 0;
-	if (opts->line_info_rec_size != sizeof(*list))
-		return -EOPNOTSUPP;
-	lines = malloc(opts->line_info_cnt * sizeof(*list));
-	if (!lines)
-		return -ENOMEM;
-	for (__u32 i = 0; i < opts->line_info_cnt; i++) {
-		if (list[i].insn_off > gap->start && list[i].insn_off < gap->end)
-			continue;
-		lines[count] = list[i];
-		lines[count++].insn_off = (__u32)moved(gap, list[i].insn_off);
-	}
-	free(current.lines);
-	opts->line_info = current.lines = lines;
-	opts->line_info_cnt = count;
-	return 0;
+	splice_image_release(&program->image);
+	if (program->btf_fd >= 0)
+		close(program->btf_fd);
+	free(program->references);
+	free(program->name);
+	free(program);
 }
 
-static int put_code(struct bpf_program *program, struct bpf_prog_load_opts *opts,
-		    const struct splice_code *code)
+static const struct kept_program *find_program(const struct splice_kept *kept, const char *name)
 {
-	size_t before = bpf_program__insn_cnt(program), after;
-	struct gap gap = { .count = ARRAY_SIZE(prologue) + code->count };
-	struct bpf_insn *insns;
+	for (const struct kept_program *program = kept->programs; program; program = program->next)
+		if (!strcmp(program->name, name))
+			return program;
+	return NULL;
+}
+
+static int keep(const struct bpf_program *program, const struct bpf_prog_load_opts *options)
+{
+	struct kept_program *kept;
 	int err;
 
-	err = find_gap(&gap, code->function, opts, before);
-	if (err)
-		return err;
-	after = moved(&gap, before);
-	insns = calloc(after, sizeof(*insns));
-	if (!insns)
+	if (find_program(current.kept, bpf_program__name(program)))
+		return 0;
+	kept = calloc(1, sizeof(*kept));
+	if (!kept)
 		return -ENOMEM;
-	copy_insns(insns, bpf_program__insns(program), before, &gap);
-	memcpy(insns + gap.start, prologue, sizeof(prologue));
-	memcpy(insns + gap.start + ARRAY_SIZE(prologue), code->insns, code->count * sizeof(*insns));
-	err = move_functions(opts, &gap);
+	kept->name = strdup(bpf_program__name(program));
+	kept->btf_fd = fcntl((int)options->prog_btf_fd, F_DUPFD_CLOEXEC, 0);
+	kept->options = (struct bpf_prog_load_opts){
+		.sz = sizeof(kept->options),
+		.expected_attach_type = options->expected_attach_type,
+		.prog_flags = options->prog_flags,
+		.prog_btf_fd = (__u32)kept->btf_fd,
+		.kern_version = options->kern_version,
+	};
+	err = splice_image_copy(&kept->image, &current.image);
 	if (!err)
-		err = move_lines(opts, &gap);
-	if (!err)
-		err = bpf_program__set_insns(program, insns, after);
-	free(insns);
-	return err;
+		err = find_references(kept, current.object);
+	if (err || !kept->name || kept->btf_fd < 0) {
+		free_program(kept);
+		return err ?: -ENOMEM;
+	}
+	kept->next = current.kept->programs;
+	current.kept->programs = kept;
+	return 0;
 }
 
-static void forget_lists(void)
-{
-	free(current.functions);
-	free(current.lines);
-	current.functions = NULL;
-	current.lines = NULL;
-}
-
-/* flags: what libbpf's own handler of the section would add. */
-static int prepare(struct bpf_program *program, struct bpf_prog_load_opts *opts, long flags)
+static int put_all(struct splice_image *image, const struct bpf_object *object,
+		   const struct splice_code *list, size_t count)
 {
 	int err = 0;
 
-	opts->prog_flags |= (__u32)flags;
-	forget_lists();
-	for (size_t i = 0; i < current.count && !err; i++) {
-		if (current.list[i].insns)
-			err = put_code(program, opts, &current.list[i]);
+	for (size_t i = 0; i < count && !err; i++) {
+		if (list[i].insns)
+			err = splice_image_put(image, bpf_object__btf(object), &list[i]);
 	}
+	return err;
+}
+
+/* flags: what libbpf's own handler of the section would add. */
+static int prepare(struct bpf_program *program, struct bpf_prog_load_opts *options, long flags)
+{
+	int err;
+
+	options->prog_flags |= (__u32)flags;
+	splice_image_release(&current.image);
+	err = splice_image_take(&current.image, program, options);
+	if (!err && current.kept)
+		err = keep(program, options);
+	if (!err)
+		err = put_all(&current.image, current.object, current.list, current.count);
+	if (!err)
+		err = bpf_program__set_insns(program, current.image.insns, current.image.count);
+	if (!err)
+		splice_image_tell(&current.image, options);
 	return err;
 }
 
@@ -188,17 +192,126 @@ int splice_init(void)
 	return done ? 0 : id;
 }
 
-int splice_load(struct bpf_object *object, const struct splice_code *list, size_t count)
+int splice_kept_create(struct splice_kept **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+void splice_kept_forget(struct splice_kept *kept)
+{
+	while (kept->programs) {
+		struct kept_program *program = kept->programs;
+
+		kept->programs = program->next;
+		free_program(program);
+	}
+}
+
+void splice_kept_destroy(struct splice_kept *kept)
+{
+	if (!kept)
+		return;
+	splice_kept_forget(kept);
+	free(kept);
+}
+
+int splice_load(struct bpf_object *object, const struct splice_code *list, size_t count,
+		struct splice_kept *kept)
 {
 	int err;
 
 	current.object = object;
 	current.list = list;
 	current.count = count;
+	current.kept = kept;
 	err = bpf_object__load(object);
-	forget_lists();
+	splice_image_release(&current.image);
 	current.object = NULL;
 	current.list = NULL;
 	current.count = 0;
+	current.kept = NULL;
+	return err;
+}
+
+/* As libbpf makes the map of read-only data. */
+static int create_data(const struct bpf_map *map, int btf_fd)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(map),
+		    .btf_fd = (__u32)btf_fd, .btf_value_type_id = bpf_map__btf_value_type_id(map));
+	const void *bytes;
+	__u32 key = 0;
+	size_t size;
+	int fd, err;
+
+	/* In mapped memory, of an object that is open. */
+	bytes = bpf_map__initial_value((struct bpf_map *)map, &size);
+	if (!bytes)
+		return -ENOENT;
+	fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), sizeof(key), (__u32)size, 1,
+			    &options);
+	if (fd < 0)
+		return fd;
+	err = bpf_map_update_elem(fd, &key, bytes, BPF_ANY);
+	if (!err)
+		err = bpf_map_freeze(fd);
+	if (err)
+		close(fd);
+	return err ?: fd;
+}
+
+/* Puts the descriptors in; *data_fd is one made for it, or -1. */
+static int resolve(const struct kept_program *kept, struct splice_image *image,
+		   const struct bpf_object *object, int *data_fd)
+{
+	for (size_t i = 0; i < kept->reference_count; i++) {
+		const struct bpf_map *map = map_at(object, kept->references[i].map);
+		int fd;
+
+		if (!map)
+			return -ENOENT;
+		fd = bpf_map__fd(map);
+		if (bpf_map__is_internal(map)) {
+			if (*data_fd < 0)
+				*data_fd = create_data(map, kept->btf_fd);
+			fd = *data_fd;
+		}
+		if (fd < 0)
+			return fd == -1 ? -ENOENT : fd;
+		image->insns[kept->references[i].insn].imm = fd;
+	}
+	return 0;
+}
+
+static int load(const struct kept_program *kept, const struct splice_image *image,
+		enum bpf_prog_type type, unsigned int ifindex)
+{
+	struct bpf_prog_load_opts options = kept->options;
+
+	options.prog_ifindex = ifindex;
+	splice_image_tell(image, &options);
+	return bpf_prog_load(type, kept->name, LICENCE, image->insns, image->count, &options);
+}
+
+int splice_load_again(const struct splice_kept *kept, const struct bpf_object *object,
+		      const struct bpf_program *program, unsigned int ifindex,
+		      const struct splice_code *list, size_t count)
+{
+	const struct kept_program *found = find_program(kept, bpf_program__name(program));
+	struct splice_image image = {};
+	int err, data_fd = -1;
+
+	if (!found)
+		return -ENOENT;
+	err = splice_image_copy(&image, &found->image);
+	if (!err)
+		err = resolve(found, &image, object, &data_fd);
+	if (!err)
+		err = put_all(&image, object, list, count);
+	if (!err)
+		err = load(found, &image, bpf_program__type(program), ifindex);
+	splice_image_release(&image);
+	if (data_fd >= 0)
+		close(data_fd);
 	return err;
 }

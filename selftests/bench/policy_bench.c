@@ -87,7 +87,7 @@ static struct xcap_mirror *load(const struct variant *variant)
 		variant->policy.keep || variant->policy.sample || variant->policy.sample_flow;
 	for (unsigned int i = 0; i < XCAP_FILTERS_MAX; i++)
 		skel->rodata->xcap_policies[i] = variant->policy;
-	if (splice_load(skel->obj, list, ARRAY_SIZE(list)))
+	if (splice_load(skel->obj, list, ARRAY_SIZE(list), NULL))
 		fail("cannot load the programs (root is needed)");
 	filter_code_release(&code);
 	filter_code_release(&other);

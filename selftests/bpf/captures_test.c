@@ -254,7 +254,7 @@ static int load(struct bpf_object *object, const struct filter_code *code)
 					    .insns = code->insns,
 					    .count = code->count };
 
-	return splice_load(object, &filter, 1);
+	return splice_load(object, &filter, 1, NULL);
 }
 
 static void the_mirror_takes_every_packet(void **state)

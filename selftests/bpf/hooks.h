@@ -78,7 +78,7 @@ static void hooks_load_object(struct bpf_object *object, const struct hooks_setu
 	hooks_compile(&other, setup, is_raw ? LINKTYPE_ETHERNET : LINKTYPE_RAW, hook);
 	list[0] = (struct splice_code){ "xcap_filter", own.insns, own.count };
 	list[1] = (struct splice_code){ "xcap_filter_other", other.insns, other.count };
-	assert_int_equal(splice_load(object, list, ARRAY_SIZE(list)), 0);
+	assert_int_equal(splice_load(object, list, ARRAY_SIZE(list), NULL), 0);
 	filter_code_release(&own);
 	filter_code_release(&other);
 }

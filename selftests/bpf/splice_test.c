@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/types.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "bpf/filter.h"
 #include "bpf/instance.h"
@@ -53,7 +54,7 @@ static int load(struct bpf_object *object, const struct bpf_insn *insns, size_t 
 {
 	const struct splice_code filter = { "xcap_filter", insns, insn_count };
 
-	return splice_load(object, &filter, 1);
+	return splice_load(object, &filter, 1, NULL);
 }
 
 static void run(int program_fd, size_t len)
@@ -220,6 +221,104 @@ static void expressions_in_our_programs(void **state)
 	}
 }
 
+/* All maps but that of read-only data. */
+static void reuse_maps(const struct bpf_object *object, const struct bpf_object *from)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object)
+	{
+		if (!bpf_map__is_internal(map))
+			assert_int_equal(
+				bpf_map__reuse_fd(map, bpf_map__fd(bpf_object__find_map_by_name(
+							       from, bpf_map__name(map)))),
+				0);
+	}
+}
+
+static void again_with_other_code_and_data(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t steps;
+		uint32_t directions;
+		uint64_t filtered, other;
+	} cases[] = {
+		{ "no filter", 0, XCAP_IN | XCAP_OUT, 0, 0 },
+		{ "a filter", 0, XCAP_IN | XCAP_OUT, 1, 0 },
+		{ "a long one", 35000, XCAP_IN | XCAP_OUT, 1, 0 },
+		{ "the other direction", 0, XCAP_OUT, 0, 2 },
+	};
+	struct xcap_mirror *first = xcap_mirror__open();
+	struct splice_code filter = { "xcap_filter", NULL, 0 };
+	struct splice_kept *kept;
+
+	(void)state;
+	assert_non_null(first);
+	assert_int_equal(splice_kept_create(&kept), 0);
+	longer_than(1, 100);
+	filter.insns = code;
+	filter.count = count;
+	first->rodata->xcap_config.has_filter = true;
+	assert_int_equal(splice_load(first->obj, &filter, 1, kept), 0);
+	FOR_EACH_CASE (c, cases) {
+		uint64_t filtered = frames(first->maps.xcap_count, XCAP_FILTERED);
+		uint64_t other = frames(first->maps.xcap_count, XCAP_OTHER_DIRECTION);
+		struct xcap_mirror *skel = xcap_mirror__open();
+		int fd;
+
+		assert_non_null(skel);
+		reuse_maps(skel->obj, first->obj);
+		skel->rodata->xcap_config.has_filter = c->filtered;
+		skel->rodata->xcap_config.directions = c->directions;
+		longer_than(100, c->steps);
+		filter.count = count;
+		fd = splice_load_again(kept, skel->obj, skel->progs.xcap_ingress, 0, &filter, 1);
+		assert_true(fd >= 0);
+		xcap_mirror__destroy(skel);
+		run(fd, 100);
+		run(fd, 101);
+		CHECK_EQ(frames(first->maps.xcap_count, XCAP_FILTERED) - filtered, c->filtered);
+		CHECK_EQ(frames(first->maps.xcap_count, XCAP_OTHER_DIRECTION) - other, c->other);
+		close(fd);
+	}
+	splice_kept_destroy(kept);
+	xcap_mirror__destroy(first);
+}
+
+static void what_cannot_be_loaded_again(void **state)
+{
+	struct xcap_mirror *first = xcap_mirror__open(), *skel = xcap_mirror__open();
+	const struct splice_code unknown = { "xcap_nothing", code, 2 };
+	struct splice_kept *kept;
+
+	(void)state;
+	assert_non_null(first);
+	assert_non_null(skel);
+	assert_int_equal(splice_kept_create(&kept), 0);
+	bpf_program__set_autoload(first->progs.xcap_egress, false);
+	assert_int_equal(splice_load(first->obj, NULL, 0, kept), 0);
+	/* No maps, no such function, a program that was not loaded. */
+	CHECK_EQ(splice_load_again(kept, skel->obj, skel->progs.xcap_ingress, 0, NULL, 0), -ENOENT);
+	reuse_maps(skel->obj, first->obj);
+	CHECK_EQ(splice_load_again(kept, skel->obj, skel->progs.xcap_ingress, 0, &unknown, 1),
+		 -ENOENT);
+	CHECK_EQ(splice_load_again(kept, skel->obj, skel->progs.xcap_egress, 0, NULL, 0), -ENOENT);
+	/* What the verifier refuses. */
+	skel->rodata->xcap_config.has_filter = true;
+	count = 0;
+	put(INSN(BPF_LDX | BPF_MEM | BPF_W, 0, 2, 4096, 0));
+	put(INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+	CHECK(splice_load_again(kept, skel->obj, skel->progs.xcap_ingress, 0,
+				&(struct splice_code){ "xcap_filter", code, count }, 1) < 0);
+	skel->rodata->xcap_config.has_filter = false;
+	splice_kept_forget(kept);
+	CHECK_EQ(splice_load_again(kept, skel->obj, skel->progs.xcap_ingress, 0, NULL, 0), -ENOENT);
+	splice_kept_destroy(kept);
+	xcap_mirror__destroy(skel);
+	xcap_mirror__destroy(first);
+}
+
 static int silent(enum libbpf_print_level level, const char *format, va_list args)
 {
 	(void)level;
@@ -236,6 +335,8 @@ int main(void)
 		TEST(without_a_filter),
 		TEST(what_the_verifier_refuses),
 		TEST(expressions_in_our_programs),
+		TEST(again_with_other_code_and_data),
+		TEST(what_cannot_be_loaded_again),
 	};
 
 	libbpf_set_print(silent);
