@@ -2,42 +2,12 @@
 #include "common/pcapng.h"
 
 #include <byteswap.h>
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/pcapng_block.h"
-
-enum format { FORMAT_UNKNOWN, FORMAT_PCAPNG, FORMAT_PCAP };
-
-/* Which of the two lengths of a PCAP record comes first changed with version 2.3. */
-enum lengths { LENGTHS_CAPTURED_FIRST, LENGTHS_SMALLER_IS_CAPTURED, LENGTHS_ORIGINAL_FIRST };
-
-struct interface {
-	struct pcapng_interface info;
-	bool is_ns; /* ticks are nanoseconds since 1970 */
-	/* ns = (ticks * multiplier >> shift) / divisor + offset_s */
-	uint64_t multiplier, divisor;
-	unsigned int shift;
-};
-
-struct pcapng_decoder {
-	enum pcapng_source source;
-	enum format format;
-	bool big_endian;
-	/* By id modulo PCAPNG_INTERFACES_MAX; allocated ones stay for the next use after a reset.
-	 */
-	struct interface **interfaces;
-	uint32_t count, allocated;
-	uint32_t section; /* id of the section's interface 0 */
-	/* PCAP */
-	size_t record_len;
-	uint64_t fraction_ns;
-	enum lengths lengths;
-	struct pcapng_statistics statistics;
-	const char *error;
-};
+#include "common/pcapng_decoder.h"
 
 static const char forgotten[] = "a packet of an interface that too many were described after";
 
@@ -103,39 +73,6 @@ const char *pcapng_decoder_error(const struct pcapng_decoder *decoder)
 	return decoder->error ? decoder->error : "no error";
 }
 
-static ssize_t refuse(struct pcapng_decoder *decoder, int err, const char *why)
-{
-	decoder->error = why;
-	return err;
-}
-
-static inline uint16_t get_u16(const uint8_t *at, bool big_endian)
-{
-	uint16_t v;
-
-	memcpy(&v, at, sizeof(v));
-	v = le16toh(v);
-	return big_endian ? bswap_16(v) : v;
-}
-
-static inline uint32_t get_u32(const uint8_t *at, bool big_endian)
-{
-	uint32_t v;
-
-	memcpy(&v, at, sizeof(v));
-	v = le32toh(v);
-	return big_endian ? bswap_32(v) : v;
-}
-
-static inline uint64_t get_u64(const uint8_t *at, bool big_endian)
-{
-	uint64_t v;
-
-	memcpy(&v, at, sizeof(v));
-	v = le64toh(v);
-	return big_endian ? bswap_64(v) : v;
-}
-
 /* What lies between a block's fixed part and its trailing length, option by option. */
 struct options {
 	const uint8_t *at;
@@ -167,7 +104,7 @@ static inline int options_next(struct options *options)
 	return 1;
 }
 
-static void interface_set_resolution(struct interface *interface)
+void pcapng_set_resolution(struct interface *interface)
 {
 	unsigned int power = interface->info.tsresol & (TSRESOL_BINARY - 1);
 
@@ -206,8 +143,7 @@ static uint64_t interface_time(const struct interface *interface, uint64_t ticks
 	return ns > UINT64_MAX ? UINT64_MAX : (uint64_t)ns;
 }
 
-/* Room for one more, zeroed, which becomes one of the decoder's with count++. */
-static int interface_reserve(struct pcapng_decoder *decoder, struct interface **ret)
+int pcapng_reserve_interface(struct pcapng_decoder *decoder, struct interface **ret)
 {
 	uint32_t at = decoder->count % PCAPNG_INTERFACES_MAX;
 	uint32_t capacity = MAX(2 * decoder->allocated, 4u);
@@ -251,7 +187,7 @@ static ssize_t decode_interface(struct pcapng_decoder *decoder, const uint8_t *b
 	if (decoder->count == UINT32_MAX ||
 	    (decoder->source == PCAPNG_FROM_FRAME && decoder->count >= PCAPNG_FRAME_INTERFACES_MAX))
 		return refuse(decoder, -EMSGSIZE, "too many interfaces");
-	if (interface_reserve(decoder, &interface))
+	if (pcapng_reserve_interface(decoder, &interface))
 		return refuse(decoder, -ENOMEM, "out of memory");
 	info = &interface->info;
 	info->link_type = get_u16(block + 8, decoder->big_endian);
@@ -291,7 +227,7 @@ static ssize_t decode_interface(struct pcapng_decoder *decoder, const uint8_t *b
 	}
 	if (n < 0)
 		return refuse(decoder, n, "an interface's option exceeds its block");
-	interface_set_resolution(interface);
+	pcapng_set_resolution(interface);
 	decoder->count++;
 	return len;
 }
@@ -567,70 +503,6 @@ static ssize_t decode_block(struct pcapng_decoder *decoder, const uint8_t *block
 	return n;
 }
 
-/* https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-03.html, and libpcap for what is older. */
-static ssize_t decode_pcap_header(struct pcapng_decoder *decoder, const uint8_t *data, size_t len,
-				  enum pcapng_item *item)
-{
-	uint32_t magic = get_u32(data, decoder->big_endian);
-	struct interface *interface;
-	uint16_t major, minor;
-
-	if (len < PCAP_HEADER_LEN)
-		return 0;
-	major = get_u16(data + 4, decoder->big_endian);
-	minor = get_u16(data + 6, decoder->big_endian);
-	/* 543.0 is what DG/UX wrote. */
-	if ((major != 2 || minor > 4) && (major != 543 || minor != 0))
-		return refuse(decoder, -EPROTONOSUPPORT, "a PCAP version that is not 2.0 to 2.4");
-	if (interface_reserve(decoder, &interface))
-		return refuse(decoder, -ENOMEM, "out of memory");
-	decoder->count++;
-	interface->info.snaplen = get_u32(data + 16, decoder->big_endian);
-	interface->info.link_type = (uint16_t)get_u32(data + 20, decoder->big_endian);
-	interface->info.tsresol = magic == PCAP_MAGIC_NS ? TSRESOL_NS : TSRESOL_DEFAULT;
-	interface_set_resolution(interface);
-	decoder->fraction_ns = magic == PCAP_MAGIC_NS ? 1 : NS_PER_US;
-	decoder->record_len =
-		magic == PCAP_MAGIC_KUZNETZOV ? PCAP_RECORD_LEN_KUZNETZOV : PCAP_RECORD_LEN;
-	decoder->lengths = major == 543 || minor < 3 ? LENGTHS_ORIGINAL_FIRST
-			   : minor == 3		     ? LENGTHS_SMALLER_IS_CAPTURED
-						     : LENGTHS_CAPTURED_FIRST;
-	decoder->format = FORMAT_PCAP;
-	*item = PCAPNG_ITEM_INTERFACE;
-	return PCAP_HEADER_LEN;
-}
-
-static ssize_t decode_record(struct pcapng_decoder *decoder, const uint8_t *data, size_t len,
-			     enum pcapng_item *item, struct pcapng_packet *packet)
-{
-	bool big_endian = decoder->big_endian;
-	uint32_t captured_len, original_len, swap;
-
-	if (len < decoder->record_len)
-		return 0;
-	captured_len = get_u32(data + 8, big_endian);
-	original_len = get_u32(data + 12, big_endian);
-	if (decoder->lengths == LENGTHS_ORIGINAL_FIRST ||
-	    (decoder->lengths == LENGTHS_SMALLER_IS_CAPTURED && captured_len > original_len)) {
-		swap = captured_len;
-		captured_len = original_len;
-		original_len = swap;
-	}
-	if (captured_len > PCAPNG_BLOCK_MAX)
-		return refuse(decoder, -EMSGSIZE, "a record is too long");
-	if (captured_len > len - decoder->record_len)
-		return 0;
-	*packet = (struct pcapng_packet){
-		.time_ns = get_u32(data, big_endian) * NS_PER_SEC +
-			   get_u32(data + 4, big_endian) * decoder->fraction_ns,
-		.captured_len = captured_len,
-		.original_len = original_len,
-		.data = data + decoder->record_len,
-	};
-	*item = PCAPNG_ITEM_PACKET;
-	return (ssize_t)(decoder->record_len + captured_len);
-}
-
 static bool is_pcap_magic(uint32_t magic)
 {
 	return magic == PCAP_MAGIC_US || magic == PCAP_MAGIC_NS || magic == PCAP_MAGIC_KUZNETZOV;
@@ -643,7 +515,7 @@ ssize_t pcapng_decode(struct pcapng_decoder *decoder, const uint8_t *data, size_
 	if (decoder->format == FORMAT_PCAPNG)
 		return decode_block(decoder, data, len, item, packet);
 	if (decoder->format == FORMAT_PCAP)
-		return decode_record(decoder, data, len, item, packet);
+		return pcap_decode_record(decoder, data, len, item, packet);
 	if (len < 4)
 		return 0;
 	if (get_u32(data, false) == BLOCK_SHB)
@@ -651,5 +523,5 @@ ssize_t pcapng_decode(struct pcapng_decoder *decoder, const uint8_t *data, size_
 	decoder->big_endian = is_pcap_magic(get_u32(data, true));
 	if (!decoder->big_endian && !is_pcap_magic(get_u32(data, false)))
 		return refuse(decoder, -EBADMSG, "neither pcapng nor PCAP");
-	return decode_pcap_header(decoder, data, len, item);
+	return pcap_decode_header(decoder, data, len, item);
 }
