@@ -309,67 +309,6 @@ static void stop_signalled(struct loop_event *event)
 	}
 }
 
-static int start_source(struct lane *lane, struct source *source)
-{
-	uint64_t position;
-	int err;
-
-	if (memory_journal_position(lane->config.journal, source->id, &position))
-		source->ops->seek(source, position);
-	if (!source->ops->start)
-		return 0;
-	err = source->ops->start(source, lane->loop);
-	return err ? log_error(err, "cannot start source %s", source->ops->name) : 0;
-}
-
-static void list_changed(struct lane *lane)
-{
-	gather_set_count(lane->gather, lane->sources.count);
-	(void)!frame_builder_set_count(lane->builder, lane->sources.count);
-}
-
-/* One that waits to be taken in gets its answer, 0 or why not. */
-static int take_in(struct lane *lane, struct source *source)
-{
-	int err = lane->ending ? -ESHUTDOWN : start_source(lane, source);
-
-	if (!err)
-		err = frame_builder_set_count(lane->builder, lane->sources.count + 1);
-	if (!err)
-		err = lane_sources_add(&lane->sources, source);
-	list_changed(lane);
-	return err;
-}
-
-/* Between passes: nothing is peeked at. */
-static void sources_signalled(struct loop_event *event)
-{
-	struct lane *lane = container_of(event, struct lane, sources_event);
-	struct source *coming;
-
-	pthread_mutex_lock(&lane->stop_lock);
-	coming = lane->coming;
-	lane->coming = NULL;
-	pthread_mutex_unlock(&lane->stop_lock);
-	if (coming) {
-		lane->coming_err = take_in(lane, coming);
-		sem_post(&lane->ready);
-	}
-	(void)lane_sources_count_leaving(&lane->sources);
-}
-
-static void let_go(struct lane *lane)
-{
-	if (!lane->sources.leaving_count)
-		return;
-	/* What they have lost is final. */
-	lane_publish_stats(lane);
-	if (!lane_sources_let_go(&lane->sources, lane->loop))
-		return;
-	list_changed(lane);
-	loop_event_signal(lane->config.shared->state_changed);
-}
-
 static int prepare(struct lane *lane)
 {
 	struct uplink_config uplink = {
@@ -384,7 +323,7 @@ static int prepare(struct lane *lane)
 	int err;
 
 	for (unsigned int i = 0; i < lane->sources.count; i++) {
-		err = start_source(lane, lane->sources.list[i]);
+		err = lane_start_source(lane, lane->sources.list[i]);
 		if (err)
 			return err;
 	}
@@ -405,7 +344,7 @@ static int run(struct lane *lane)
 
 	while (!lane->ended && !err) {
 		more = !lane->ending && pass(lane);
-		let_go(lane);
+		lane_let_go(lane);
 		/* Draining is over once a pass begun after the detach found nothing. */
 		if (!lane->ending && !more &&
 		    (lane_sources_at_end(&lane->sources) ? !frame_builder_is_open(lane->builder)
@@ -428,19 +367,6 @@ static void release(struct lane *lane)
 	lane->uplink = NULL;
 }
 
-/* From here on the thread takes no call. */
-static void take_no_more(struct lane *lane)
-{
-	pthread_mutex_lock(&lane->stop_lock);
-	lane->takes_stop = false;
-	if (lane->coming) {
-		lane->coming = NULL;
-		lane->coming_err = -ESHUTDOWN;
-		sem_post(&lane->ready);
-	}
-	pthread_mutex_unlock(&lane->stop_lock);
-}
-
 static void *lane_thread(void *argument)
 {
 	struct lane *lane = argument;
@@ -461,7 +387,7 @@ static void *lane_thread(void *argument)
 	if (!err)
 		err = loop_event_init(&lane->stop_event, lane->loop, stop_signalled);
 	if (!err)
-		err = loop_event_init(&lane->sources_event, lane->loop, sources_signalled);
+		err = loop_event_init(&lane->sources_event, lane->loop, lane_sources_signalled);
 	lane->start_err = err;
 	lane->takes_stop = !err;
 	sem_post(&lane->ready);
@@ -472,7 +398,7 @@ static void *lane_thread(void *argument)
 		err = run(lane);
 	lane_publish_stats(lane);
 	release(lane);
-	take_no_more(lane);
+	lane_take_no_more(lane);
 	loop_event_release(&lane->sources_event);
 	loop_event_release(&lane->stop_event);
 	loop_destroy(lane->loop);
@@ -546,33 +472,6 @@ void lane_stop(struct lane *lane, bool take_rest, uint64_t deadline_ns)
 	pthread_mutex_lock(&lane->stop_lock);
 	if (lane->takes_stop)
 		loop_event_signal(&lane->stop_event);
-	pthread_mutex_unlock(&lane->stop_lock);
-}
-
-int lane_add_source(struct lane *lane, struct source *source)
-{
-	bool is_taken;
-
-	pthread_mutex_lock(&lane->stop_lock);
-	is_taken = lane->takes_stop;
-	if (is_taken) {
-		lane->coming = source;
-		loop_event_signal(&lane->sources_event);
-	}
-	pthread_mutex_unlock(&lane->stop_lock);
-	if (!is_taken)
-		return -ESHUTDOWN;
-	while (sem_wait(&lane->ready) && errno == EINTR)
-		;
-	return lane->coming_err;
-}
-
-void lane_remove_source(struct lane *lane, struct source *source)
-{
-	atomic_store_explicit(&source->is_leaving, true, memory_order_release);
-	pthread_mutex_lock(&lane->stop_lock);
-	if (lane->takes_stop)
-		loop_event_signal(&lane->sources_event);
 	pthread_mutex_unlock(&lane->stop_lock);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the lane's files share: lane.c, lane_interfaces.c and lane_stats.c. All on its thread. */
+/* What lane*.c share. On its thread, but for what lane.h offers to others. */
 #pragma once
 
 #include <pthread.h>
@@ -77,3 +77,12 @@ void lane_interfaces_add_lost(struct lane *lane, struct lane_slot *slot,
 			      const struct source_stats *now);
 /* What earlier daemons took of the interfaces, by the lane's journal. */
 void lane_interfaces_take_up(struct lane *lane);
+
+/* Of lane_change.c. Where an earlier lane stopped taking from it. */
+int lane_start_source(struct lane *lane, struct source *source) must_check;
+/* sources_event; between passes: nothing is peeked at. */
+void lane_sources_signalled(struct loop_event *event);
+/* After a pass: those that are to leave and are empty. */
+void lane_let_go(struct lane *lane);
+/* From here on the thread takes no call. */
+void lane_take_no_more(struct lane *lane);
