@@ -383,6 +383,20 @@ static int set_up_loop(struct agent *agent)
 	return exit_code(err);
 }
 
+/* Opened for writing it would be empty, and nothing left to read. */
+static bool writes_what_it_reads(const struct agent_options *options)
+{
+	struct stat in, out;
+
+	if (!options->read)
+		return false;
+	if (strcmp(options->read, "-") ? stat(options->read, &in) : fstat(STDIN_FILENO, &in))
+		return false;
+	if (strcmp(options->write, "-") ? stat(options->write, &out) : fstat(STDOUT_FILENO, &out))
+		return false;
+	return S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
+}
+
 static int set_up_writer(struct agent *agent)
 {
 	struct writer_config config = {
@@ -395,6 +409,11 @@ static int set_up_writer(struct agent *agent)
 
 	if (!config.path)
 		return 0;
+	if (writes_what_it_reads(agent->options)) {
+		log_error(0, "-r %s and -w %s are the same file: write to another",
+			  agent->options->read, config.path);
+		return EXIT_CONFIG;
+	}
 	err = writer_create(&agent->writer, &config);
 	return exit_code(err ? log_error(err, "cannot write %s", config.path) : 0);
 }

@@ -150,3 +150,22 @@ first_packets() {
 	run -1 read_capture -r "$file"
 	[[ $output == *"cannot read $file to its end: neither pcapng nor PCAP"* ]]
 }
+
+@test "the file that is read is never the one that is written" {
+	local file=$BATS_TEST_TMPDIR/recording.pcap link=$BATS_TEST_TMPDIR/link.pcap before
+
+	some_captures 1
+	cp "${CAPTURES[0]}" "$file"
+	ln -s "$file" "$link"
+	before=$(sha256sum <"$file")
+	for names in "$file $file" "$file $link" "$link $file"; do
+		# shellcheck disable=SC2086
+		set -- $names
+		run -78 "$XCAP_BIN/xcapd" -r "$1" -w "$2" --speed max --run-dir "$RUN_DIR" --name reader
+		[[ $output == *"-r $1 and -w $2 are the same file: write to another"* ]] ||
+			fail "$names: $output"
+		equal "what was read" "$(sha256sum <"$file")" "$before"
+	done
+	run -78 "$XCAP_BIN/xcapd" -r - -w "$link" --run-dir "$RUN_DIR" --name reader <"$file"
+	equal "what was read" "$(sha256sum <"$file")" "$before"
+}
