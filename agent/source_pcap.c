@@ -232,6 +232,8 @@ static bool decode_head(struct source_pcap *pcap)
 				end_with(pcap, pcap->input_err, NULL);
 			else if (pcap->input_ended && pcap->used < pcap->input.len)
 				end_with(pcap, -EBADMSG, "the input is cut short in a packet");
+			else if (pcap->input_ended && !pcap->described)
+				end_with(pcap, -EBADMSG, "there is no capture in it");
 			else if (pcap->input_ended)
 				pcap->source.at_end = true;
 			pcap->wants_input = !pcap->input_ended;

@@ -149,6 +149,16 @@ first_packets() {
 	gzip -c "$XCAP_BIN/xcapctl" >"$file"
 	run -1 read_capture -r "$file"
 	[[ $output == *"cannot read $file to its end: neither pcapng nor PCAP"* ]]
+	for empty in "" "$(gzip -c </dev/null | base64)"; do
+		base64 -d <<<"$empty" >"$file"
+		run -1 read_capture -r "$file"
+		[[ $output == *"cannot read $file to its end: there is no capture in it"* ]] ||
+			fail "$output"
+	done
+	# A header without packets is a capture.
+	editcap -F pcap "$LARGE" "$file" 1-999999
+	run -0 read_capture -r "$file"
+	equal "packets" "$(packets "$BATS_TEST_TMPDIR/out.pcapng")" 0
 }
 
 @test "the file that is read is never the one that is written" {
