@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpf/filter.h"
@@ -220,6 +221,27 @@ static int prepare(struct trial *trial, const char *expression, pcap_t *pcap, co
 	return trial->dumper ? 0 : complain(EXIT_FAILURE, "%s", pcap_geterr(pcap));
 }
 
+static pcap_t *open_capture(const char *path, const char *write)
+{
+	char message[PCAP_ERRBUF_SIZE];
+	struct stat in, out;
+	pcap_t *pcap;
+
+	if (write && strcmp(path, "-") && strcmp(write, "-") && !stat(path, &in) &&
+	    !stat(write, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino &&
+	    S_ISREG(in.st_mode)) {
+		complain(0, "%s is read and cannot be written: give --write another file", path);
+		return NULL;
+	}
+	pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, message);
+	/* libpcap names a file that it cannot open, and none that it cannot read. */
+	if (!pcap && !strncmp(message, path, strlen(path)))
+		complain(0, "%s", message);
+	else if (!pcap)
+		complain(0, "%s: %s (PCAP and pcapng are read, not compressed)", path, message);
+	return pcap;
+}
+
 static int test_expression(const struct filter_options *o, const char *expression, const char *path)
 {
 	struct trial trial = {
@@ -227,13 +249,11 @@ static int test_expression(const struct filter_options *o, const char *expressio
 		.program_fds = { -1, -1 },
 		.beside_fd = -1,
 	};
-	char message[PCAP_ERRBUF_SIZE];
-	pcap_t *pcap;
+	pcap_t *pcap = open_capture(path, o->write);
 	int code;
 
-	pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, message);
 	if (!pcap)
-		return complain(EXIT_FAILURE, "%s", message);
+		return EXIT_FAILURE;
 	code = prepare(&trial, expression, pcap, o->write);
 	if (!code)
 		code = try_packets(&trial, pcap, path);
@@ -252,34 +272,74 @@ static int test_expression(const struct filter_options *o, const char *expressio
 	return code;
 }
 
+char *cmd_filter_expression(const struct config_list *words, size_t first, size_t last)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	bool failed;
+
+	if (!out)
+		return NULL;
+	for (size_t i = first; i < last; i++)
+		fprintf(out, "%s%s", i > first ? " " : "", words->items[i]);
+	failed = ferror(out);
+	if (!fclose(out) && !failed)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static int explain_words(const struct config_list *words, const struct filter_options *o)
+{
+	int link_type = pcap_datalink_name_to_val(o->link_type), code;
+	char *expression;
+
+	if (words->count < 2)
+		return complain(EXIT_USAGE, "explain needs an EXPRESSION");
+	if (o->write)
+		return complain(EXIT_USAGE, "--write means nothing to explain");
+	if (link_type < 0)
+		return complain(EXIT_USAGE, "--linktype %s: no such link type", o->link_type);
+	expression = cmd_filter_expression(words, 1, words->count);
+	if (!expression)
+		return complain(EXIT_FAILURE, "out of memory");
+	code = cmd_filter_explain(expression, (uint16_t)link_type, (enum filter_hook)o->hook);
+	free(expression);
+	return code;
+}
+
+static int test_words(const struct config *config, const struct config_list *words,
+		      const struct filter_options *o)
+{
+	size_t last = words->count - 1;
+	char *expression;
+	int code;
+
+	if (words->count < 3)
+		return complain(EXIT_USAGE, "test needs an EXPRESSION, and a FILE behind it");
+	if (config_is_set(config, "linktype"))
+		return complain(EXIT_USAGE, "--linktype means nothing to test: the file tells it");
+	expression = cmd_filter_expression(words, 1, last);
+	if (!expression)
+		return complain(EXIT_FAILURE, "out of memory");
+	code = test_expression(o, expression, words->items[last]);
+	free(expression);
+	return code;
+}
+
 static int run(const struct config *config, const struct filter_options *o)
 {
 	const struct config_list *words = config_arguments(config);
 	const char *command = words->count ? words->items[0] : "";
-	int link_type;
 
-	if (strcmp(command, "explain") == 0) {
-		if (words->count != 2)
-			return complain(EXIT_USAGE, "explain needs an EXPRESSION, in quotes, and "
-						    "nothing else");
-		if (o->write)
-			return complain(EXIT_USAGE, "--write means nothing to explain");
-		link_type = pcap_datalink_name_to_val(o->link_type);
-		if (link_type < 0)
-			return complain(EXIT_USAGE, "--linktype %s: no such link type",
-					o->link_type);
-		return cmd_filter_explain(words->items[1], (uint16_t)link_type,
-					  (enum filter_hook)o->hook);
-	}
-	if (strcmp(command, "test") == 0) {
-		if (words->count != 3)
-			return complain(EXIT_USAGE, "test needs an EXPRESSION, in quotes, and a "
-						    "FILE");
-		if (config_is_set(config, "linktype"))
-			return complain(EXIT_USAGE,
-					"--linktype means nothing to test: the file tells it");
-		return test_expression(o, words->items[1], words->items[2]);
-	}
+	if (strcmp(command, "explain") == 0)
+		return explain_words(words, o);
+	if (strcmp(command, "test") == 0)
+		return test_words(config, words, o);
+	if (!*command)
+		return complain(EXIT_USAGE,
+				"one of set, add, delete, list, test and explain is needed");
 	if (!cmd_filter_is_change(command))
 		return complain(EXIT_USAGE,
 				"'%s': one of set, add, delete, list, test and explain is needed",

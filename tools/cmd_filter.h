@@ -5,6 +5,10 @@
 #include "bpf/filter.h"
 #include "tools/daemon.h"
 
+/*
+ * Words first to last - 1 as one expression, as tcpdump takes them; to be freed. NULL: no memory.
+ */
+char *cmd_filter_expression(const struct config_list *words, size_t first, size_t last) must_check;
 bool cmd_filter_is_change(const char *action);
 /* words[0] is the action; the exit code. */
 int cmd_filter_change(const struct daemon_options *daemon, const struct config_list *words,

@@ -14,8 +14,8 @@ static const struct change {
 	bool has_name, has_expression;
 	const char *missing;
 } changes[] = {
-	{ "set", false, true, "set needs an EXPRESSION, in quotes" },
-	{ "add", true, true, "add needs a NAME and an EXPRESSION, in quotes" },
+	{ "set", false, true, "set needs an EXPRESSION" },
+	{ "add", true, true, "add needs a NAME and, in quotes, an EXPRESSION" },
 	{ "delete", true, false, "delete needs the NAME of one filter" },
 	{ "list", false, false, "list takes no arguments" },
 };
@@ -34,33 +34,64 @@ bool cmd_filter_is_change(const char *action)
 	return find(action);
 }
 
-/* NAME, words such as keep=96, EXPRESSION. */
+/* Words such as keep=96 at the beginning; where the expression begins, which is never one. */
+static size_t skip_words(const struct config_list *words, size_t at)
+{
+	while (at + 1 < words->count) {
+		const char *word = words->items[at];
+		size_t key = strspn(word, "abcdefghijklmnopqrstuvwxyz-");
+
+		if (!key || word[key] != '=' || strchr(word, ' '))
+			break;
+		at++;
+	}
+	return at;
+}
+
+/* NAME, words, EXPRESSION. */
 static json_t *make_request(const struct change *change, const struct config_list *words)
 {
 	json_t *request = json_pack("{s:s, s:s, s:[]}", "command", "filter", "action",
 				    change->action, "words");
-	size_t at = 1, last = words->count - 1;
+	size_t at = 1, begin;
+	char *expression;
 
 	if (change->has_name)
 		json_object_set_new(request, "name", json_string(words->items[at++]));
-	for (; change->has_expression && at < last; at++)
+	if (!change->has_expression)
+		return request;
+	for (begin = skip_words(words, at); at < begin; at++)
 		json_array_append_new(json_object_get(request, "words"),
 				      json_string(words->items[at]));
-	if (change->has_expression)
-		json_object_set_new(request, "expression", json_string(words->items[last]));
+	expression = cmd_filter_expression(words, begin, words->count);
+	json_object_set_new(request, "expression", json_string(expression));
+	free(expression);
 	return request;
+}
+
+/* NULL: it can be asked for. */
+static const char *what_is_wrong(const struct change *change, const struct config_list *words)
+{
+	size_t least = 1 + (size_t)change->has_name + (size_t)change->has_expression;
+
+	if (words->count < least || (words->count > least && !change->has_expression))
+		return change->missing;
+	/* Who forgets the NAME would else get a filter called tcp for `port 80`. */
+	if (change->has_name && change->has_expression && skip_words(words, 2) + 1 < words->count)
+		return change->missing;
+	return NULL;
 }
 
 int cmd_filter_change(const struct daemon_options *daemon, const struct config_list *words,
 		      bool as_json)
 {
 	const struct change *change = find(words->items[0]);
-	size_t least = 1 + (size_t)change->has_name + (size_t)change->has_expression;
+	const char *wrong = what_is_wrong(change, words);
 	json_t *answer;
 	int code;
 
-	if (words->count < least || (words->count > least && !change->has_expression)) {
-		fprintf(stderr, "xcapctl filter: %s\n", change->missing);
+	if (wrong) {
+		fprintf(stderr, "xcapctl filter: %s\n", wrong);
 		return EXIT_USAGE;
 	}
 	code = daemon_ask(&answer, "xcapctl filter", daemon, make_request(change, words),

@@ -144,11 +144,19 @@ eleven: udp port 11; nine: udp port 10"
 	[[ $stderr == *"not 'keep=x'"* ]] || fail "$stderr"
 	run -1 --separate-stderr filter f delete two
 	[[ $stderr == *"there is no filter called two"* ]] || fail "$stderr"
+	run -1 --separate-stderr filter f set keap=9 udp port 10
+	[[ $stderr == *"not 'keap=9'"* ]] || fail "$stderr"
 	run -2 filter f add two
+	# A forgotten name would be the first word.
+	run -2 --separate-stderr filter f add udp port 10
+	[[ $stderr == *"add needs a NAME and, in quotes, an EXPRESSION"* ]] || fail "$stderr"
 	run -2 filter f list two
 	equal "generation" "$(in_force)" 1
 	send 9 10
 	wait_for 5 has_packets "$file" 10
+	run -0 filter f set keep=40 udp port 10
+	equal "expression" "$(filter f list -j | jq -r '.filters[] | .expression + "/" + .policy')" \
+		"udp port 10/keep=40"
 	stop f
 	equal "captured" "$(packets "$file")" 10
 }

@@ -101,15 +101,35 @@ setup() {
 	[[ $output == *"the filter loops"* ]]
 }
 
+@test "an expression may stand in several words, as with tcpdump" {
+	local file=$BATS_TEST_TMPDIR/some.pcap quoted
+
+	requires_data ndpi
+	cp "$XCAP_DATA/ndpi/dns-exf.pcap" "$file"
+	quoted=$("$CTL" filter explain "udp port 53" | grep -v "^time")
+	equal "explained" "$("$CTL" filter explain udp port 53 | grep -v "^time")" "$quoted"
+	run -0 --separate-stderr "$CTL" filter test -w out.pcap udp port 53 "$file"
+	equal "output" "$output" \
+		"matched $(tcpdump -nr "$file" udp port 53 2>/dev/null | wc -l) of $(packets "$file")"
+	run -1 "$CTL" filter test -w "$file" udp port 53 "$file"
+	[[ $output == *"$file is read and cannot be written"* ]]
+	cmp "$file" "$XCAP_DATA/ndpi/dns-exf.pcap"
+}
+
 @test "a wrong command line says what is missing" {
 	run -2 "$CTL" filter
-	[[ $output == *"one of set, add, delete, list, test and explain is needed"* ]]
+	[[ $output == *"filter: one of set, add, delete, list, test and explain is needed"* ]]
+	run -2 "$CTL" filter try
+	[[ $output == *"'try': one of set, add, delete, list, test and explain is needed"* ]]
 	run -2 "$CTL" filter test ip
-	[[ $output == *"test needs an EXPRESSION, in quotes, and a FILE"* ]]
-	run -2 "$CTL" filter explain tcp port 80
-	[[ $output == *"explain needs an EXPRESSION, in quotes"* ]]
+	[[ $output == *"test needs an EXPRESSION, and a FILE behind it"* ]]
+	run -2 "$CTL" filter explain
+	[[ $output == *"explain needs an EXPRESSION"* ]]
 	run -2 "$CTL" filter explain -y NONE ip
 	[[ $output == *"--linktype NONE: no such link type"* ]]
 	run -1 "$CTL" filter test ip /nonexistent.pcap
-	[[ $output == *"/nonexistent.pcap: No such file"* ]]
+	equal "output" "$output" "xcapctl filter: /nonexistent.pcap: No such file or directory"
+	echo "no capture" >text
+	run -1 "$CTL" filter test ip text
+	[[ $output == "xcapctl filter: text: unknown file format ("* ]]
 }
