@@ -420,8 +420,10 @@ static int set_up_writer(struct agent *agent)
 
 static int set_up(struct agent *agent)
 {
-	int code = set_up_loop(agent);
+	int code = exit_code(agent_check_cpus(agent->options));
 
+	if (!code)
+		code = set_up_loop(agent);
 	if (!code)
 		code = set_up_identity(agent);
 	if (!code)

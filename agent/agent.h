@@ -84,6 +84,8 @@ struct agent_account {
 };
 
 /* lanes.c: the sources, journals and lanes; logged on failure. */
+/* Are the CPUs of --cpus there? -EDOM, logged: before anything is attached or written. */
+int agent_check_cpus(const struct agent_options *options) must_check;
 int agent_make_lanes(struct agent *agent) must_check;
 
 /*

@@ -188,13 +188,18 @@ static bool has_leftover(const struct agent *agent, unsigned int number)
 	return access(path, F_OK) == 0;
 }
 
-/* The CPUs of --cpus in their order, and how many; a negative errno, logged. */
-static int asked_cpus(unsigned int ret[MACHINE_CPUS_MAX], const struct config_list *list,
-		      const cpu_set_t *allowed)
+/*
+ * The CPUs of --cpus in their order, and how many, out of those that are allowed; a negative errno,
+ * logged.
+ */
+static int asked_cpus(unsigned int ret[MACHINE_CPUS_MAX], cpu_set_t *allowed,
+		      const struct config_list *list)
 {
 	unsigned int item[MACHINE_CPUS_MAX];
 	int count = 0, n;
 
+	if (sched_getaffinity(0, sizeof(*allowed), allowed))
+		return log_error(-errno, "cannot ask which CPUs there are");
 	for (size_t i = 0; i < list->count; i++) {
 		n = machine_cpu_list(item, list->items[i]);
 		for (int k = 0; k < n; k++) {
@@ -203,12 +208,20 @@ static int asked_cpus(unsigned int ret[MACHINE_CPUS_MAX], const struct config_li
 						 "--cpus: there is no CPU %u, or xcapd may not "
 						 "run on it (see taskset(1))",
 						 item[k]),
-				       -EINVAL;
+				       -EDOM;
 			if (count < MACHINE_CPUS_MAX)
 				ret[count++] = item[k];
 		}
 	}
 	return count;
+}
+
+int agent_check_cpus(const struct agent_options *options)
+{
+	unsigned int cpus[MACHINE_CPUS_MAX];
+	cpu_set_t allowed;
+
+	return MIN(asked_cpus(cpus, &allowed, &options->cpus), 0);
 }
 
 /* Tap: the CPUs that take the interrupts of the lane's queues. */
@@ -232,9 +245,7 @@ static int choose_cpus(cpu_set_t sets[AGENT_LANES_MAX], const struct agent *agen
 	int count;
 
 	memset(sets, 0, AGENT_LANES_MAX * sizeof(*sets));
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		return log_error(-errno, "cannot ask which CPUs there are");
-	count = asked_cpus(cpus, &agent->options->cpus, &allowed);
+	count = asked_cpus(cpus, &allowed, &agent->options->cpus);
 	if (count < 0)
 		return count;
 	for (unsigned int i = 0; count && i < MAX(lanes, (unsigned int)count); i++)

@@ -6,6 +6,7 @@ load helpers
 
 setup() {
 	helpers_setup
+	cd "$BATS_TEST_TMPDIR" || return
 	new_ns a
 	new_ns b
 	veth_pair a wa b wb queues=2
@@ -67,11 +68,14 @@ captured() {
 @test "CPUs that are not there, or not to be had, are named" {
 	run -2 "$XCAP_BIN/xcapd" -i wb -w /dev/null --cpus 0-x
 	[[ $output == *'--cpus takes '*'not "0-x"'* ]]
-	run -1 in_ns b "$XCAP_BIN/xcapd" -i wb -w /dev/null --run-dir "$RUN_DIR" --name x \
+	echo kept >kept
+	run -78 in_ns b "$XCAP_BIN/xcapd" -i wb -w kept --run-dir "$RUN_DIR" --name x \
 		--bpffs "$XCAP_BPFFS" --cpus 1000
 	[[ $output == *"--cpus: there is no CPU 1000, or xcapd may not run on it"* ]]
+	[[ $output != *"capturing on"* ]]
+	equal "the file" "$(cat kept)" kept
 	two_cpus
-	run -1 in_ns b taskset -c "${CPUS[0]}" "$XCAP_BIN/xcapd" -i wb -w /dev/null \
+	run -78 in_ns b taskset -c "${CPUS[0]}" "$XCAP_BIN/xcapd" -i wb -w /dev/null \
 		--run-dir "$RUN_DIR" --name x --bpffs "$XCAP_BPFFS" --cpus "${CPUS[1]}"
 	[[ $output == *"--cpus: there is no CPU ${CPUS[1]}, or "* ]]
 	equal "pins left" "$(find "$XCAP_BPFFS" -mindepth 2 | wc -l)" 0
