@@ -383,7 +383,7 @@ static int set_up_loop(struct agent *agent)
 	return exit_code(err);
 }
 
-/* Opened for writing it would be empty, and nothing left to read. */
+/* Before it is read it would be emptied. */
 static bool writes_what_it_reads(const struct agent_options *options)
 {
 	struct stat in, out;

@@ -126,6 +126,8 @@ static int put_packet(struct writer *writer, const struct merge_packet *packet)
 	if (!output) {
 		side_name(path, sizeof(path), writer->config.path, link_type);
 		err = add_output(writer, path, &output);
+		if (!err)
+			err = writer_file_empty(output);
 		if (err)
 			return log_error(err, "cannot open %s", path);
 		log_info("packets of link type %u go to %s", link_type, path);
@@ -429,8 +431,12 @@ int writer_add(struct writer *writer, struct lane *lane)
 
 int writer_start(struct writer *writer)
 {
-	int err = pthread_create(&writer->thread, NULL, writer_thread, writer);
+	/* Not when it was opened: until now the start could fail, with another capture in there. */
+	int err = writer_file_empty(&writer->outputs[0]);
 
+	if (err)
+		return err;
+	err = pthread_create(&writer->thread, NULL, writer_thread, writer);
 	writer->started = !err;
 	return -err;
 }

@@ -11,12 +11,19 @@ int writer_file_open(struct writer_file *file, const char *path)
 {
 	struct stat st;
 
-	file->fd = strcmp(path, "-") ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+	file->fd = strcmp(path, "-") ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)
 				     : STDOUT_FILENO;
 	if (file->fd < 0 || fstat(file->fd, &st))
 		return -errno;
 	file->is_regular = S_ISREG(st.st_mode);
 	return capture_create(&file->capture, CAPTURE_PCAPNG, "xcapd " XCAP_VERSION);
+}
+
+int writer_file_empty(struct writer_file *file)
+{
+	if (!file->is_regular || file->fd == STDOUT_FILENO)
+		return 0;
+	return ftruncate(file->fd, 0) ? -errno : 0;
 }
 
 void writer_file_release(struct writer_file *file)

@@ -32,8 +32,10 @@ struct writer_file {
 	bool is_regular;
 };
 
-/* path "-": stdout. -errno; destroy it in either case. */
+/* path "-": stdout. What is in the file stays there. -errno; destroy it in either case. */
 int writer_file_open(struct writer_file *file, const char *path) must_check;
+/* Before anything is put. -errno. */
+int writer_file_empty(struct writer_file *file) must_check;
 void writer_file_release(struct writer_file *file);
 /*
  * A packet of the merge. borrows: its bytes stay where they are until writer_file_flush(), and are
