@@ -16,7 +16,7 @@ refused() {
 	local status=$1 words=$2
 	shift 2
 
-	run "-$status" in_ns b "$XCAP_BIN/xcapd" --run-dir "$RUN_DIR" --bpffs "$XCAP_BPFFS" --name x "$@"
+	run "-$status" in_ns b timeout 20 "$XCAP_BIN/xcapd" --run-dir "$RUN_DIR" --bpffs "$XCAP_BPFFS" --name x "$@"
 	[[ ${lines[-1]} == *"$words"* ]] || fail "$*: $output"
 	[[ $output != *"capturing on"* ]] || fail "$*: $output"
 }
@@ -34,4 +34,20 @@ refused() {
 	wait_for 5 [ ! -s kept.pcapng ]
 	stop agent-b
 	equal "packets" "$(packets kept.pcapng)" 0
+}
+
+@test "a list that allows nobody is refused, at the start and at SIGHUP" {
+	printf '# nobody yet\n\n' >list
+	refused 78 "--allow: there is no address in ./list: everything would be captured" \
+		-i wb -w /dev/null --allow ./list
+	# Nobody who is denied is fine.
+	echo 192.0.2.1 >one
+	printf 'interface: wb\nwrite: /dev/null\nallow: ./one\ndeny: ./list\n' >xcapd.yaml
+	start_agent agent-b b --config xcapd.yaml
+	cp list one
+	kill -HUP "${PIDS[agent-b]}"
+	wait_for 5 grep -q "SIGHUP: everything stays as it was" agent-b.log
+	grep -q "there is no address in ./one" agent-b.log
+	equal "allowed" "$("$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --json --instance agent-b |
+		jq .instances[].prefixes.allow_ipv4)" 1
 }
