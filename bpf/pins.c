@@ -239,11 +239,16 @@ static int lock_file(const char *path, int flags, int *pid)
 
 static int explain_lock(char *error, int err, const char *instance, const char *run_dir, int pid)
 {
-	if (err == -EBUSY)
+	if (err == -EBUSY && pid)
 		return explain_only(error, err,
 				    "instance \"%s\" is in use by another xcapd (process %d): stop "
 				    "it, or choose another --name",
 				    instance, pid);
+	if (err == -EBUSY)
+		return explain_only(error, err,
+				    "instance \"%s\" is in use by another xcapd, with another "
+				    "--run-dir: stop it, or choose another --name",
+				    instance);
 	return explain(error, err, "cannot lock instance \"%s\" in %s", instance, run_dir);
 }
 

@@ -51,3 +51,10 @@ refused() {
 	equal "allowed" "$("$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --json --instance agent-b |
 		jq .instances[].prefixes.allow_ipv4)" 1
 }
+
+@test "an instance of another run directory is in the way, and that is said" {
+	start_agent x b -i wb -w /dev/null
+	RUN_DIR=$BATS_TEST_TMPDIR/other refused 1 \
+		'is in use by another xcapd, with another --run-dir' -i wb -w /dev/null
+	refused 1 "instance x is running already" -i wb -w /dev/null
+}
