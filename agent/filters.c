@@ -28,6 +28,11 @@ static int set_from_options(struct filter_set *ret, const struct agent_options *
 	}
 	for (size_t i = 0; i < options->named_filters.count && !err; i++) {
 		err = filter_rule_parse(&rule, options->named_filters.items[i], error);
+		if (!err && filter_set_find(&set, rule.name))
+			err = explain_only(error, -EDOM,
+					   "two filters are called %s: the second would replace "
+					   "the first, give it another name",
+					   rule.name);
 		if (!err)
 			err = filter_set_put(&set, &rule, error);
 	}

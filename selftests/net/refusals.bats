@@ -52,6 +52,19 @@ refused() {
 		jq .instances[].prefixes.allow_ipv4)" 1
 }
 
+@test "two filters of one name are refused, at the start and at SIGHUP" {
+	refused 78 "two filters are called dns: the second would replace the first" -i wb \
+		-w /dev/null --named-filter 'dns: udp port 53' --named-filter 'dns: tcp port 53'
+	refused 78 "two filters are called default: " -i wb -w /dev/null --named-filter 'default: arp' \
+		ip
+	printf 'interface: wb\nwrite: /dev/null\nnamed_filter: ["dns: udp port 53"]\n' >xcapd.yaml
+	start_agent agent-b b --config xcapd.yaml
+	sed -i 's/]/, "dns: tcp port 53"]/' xcapd.yaml
+	kill -HUP "${PIDS[agent-b]}"
+	wait_for 5 grep -q "the filters stay as they were: two filters are called dns" agent-b.log
+	equal "filters" "$(status agent-b '[.filters.filters[].expression] | join(",")')" "udp port 53"
+}
+
 @test "an instance of another run directory is in the way, and that is said" {
 	start_agent x b -i wb -w /dev/null
 	RUN_DIR=$BATS_TEST_TMPDIR/other refused 1 \
