@@ -15,6 +15,8 @@
  * 60,000. Longer ones are left to ours alone.
  */
 #define OPTIMIZED_MAX 4000
+/* Bytes: what is shorter is not longer than that. */
+#define TERMS_MIN 400
 
 _Static_assert(sizeof(struct filter_insn) == sizeof(struct bpf_insn), "filter_insn");
 _Static_assert(offsetof(struct filter_insn, k) == offsetof(struct bpf_insn, k), "filter_insn");
@@ -68,10 +70,54 @@ static pcap_t *open_empty(uint16_t link_type, char *message)
 	return pcap;
 }
 
+static int compile_whole(struct filter_program **ret, pcap_t *pcap, const char *expression,
+			 char *error)
+{
+	struct bpf_program code = {}, optimized = {};
+	int err;
+
+	/* Netmask 0: what tcpdump takes for a file. */
+	if (pcap_compile(pcap, &code, expression, 0, 0))
+		return explain_only(error, -EINVAL, "%s", pcap_geterr(pcap));
+	/* What its optimizer finds to match nothing or to be in vain it refuses: that counts. */
+	if (code.bf_len <= OPTIMIZED_MAX) {
+		if (pcap_compile(pcap, &optimized, expression, 1, 0)) {
+			err = explain_only(error, -EINVAL, "%s", pcap_geterr(pcap));
+			goto out;
+		}
+		pcap_freecode(&code);
+		code = optimized;
+	}
+	err = allocate(ret, code.bf_insns, code.bf_len, error);
+out:
+	pcap_freecode(&code);
+	return err;
+}
+
+/* -EOPNOTSUPP: it is not long, or not of terms. */
+static int compile_terms(struct filter_program **ret, pcap_t *pcap, const char *expression,
+			 char *error)
+{
+	struct buf insns = {};
+	size_t count;
+	int err = -EOPNOTSUPP;
+
+	if (strlen(expression) >= TERMS_MIN)
+		err = filter_compile_terms(&insns, pcap, expression);
+	count = insns.len / sizeof(struct filter_insn);
+	if (!err && count <= OPTIMIZED_MAX)
+		err = -EOPNOTSUPP;
+	if (!err || err == -E2BIG)
+		err = allocate(ret, insns.data, count, error);
+	else if (err == -ENOMEM)
+		explain(error, err, "cannot keep the filter");
+	buf_release(&insns);
+	return err;
+}
+
 int filter_compile(struct filter_program **ret, const char *expression, uint16_t link_type,
 		   char error[FILTER_ERROR_LEN])
 {
-	struct bpf_program code = {}, optimized = {};
 	char message[PCAP_ERRBUF_SIZE] = "";
 	pcap_t *pcap;
 	int err;
@@ -85,23 +131,9 @@ int filter_compile(struct filter_program **ret, const char *expression, uint16_t
 	if (!pcap)
 		return explain_only(error, -EINVAL, "no filter for link type %u: %s", link_type,
 				    message);
-	/* Netmask 0: what tcpdump takes for a file. */
-	if (pcap_compile(pcap, &code, expression, 0, 0)) {
-		err = explain_only(error, -EINVAL, "%s", pcap_geterr(pcap));
-		goto out;
-	}
-	/* What its optimizer finds to match nothing or to be in vain it refuses: that counts. */
-	if (code.bf_len <= OPTIMIZED_MAX) {
-		if (pcap_compile(pcap, &optimized, expression, 1, 0)) {
-			err = explain_only(error, -EINVAL, "%s", pcap_geterr(pcap));
-			goto out;
-		}
-		pcap_freecode(&code);
-		code = optimized;
-	}
-	err = allocate(ret, code.bf_insns, code.bf_len, error);
-out:
-	pcap_freecode(&code);
+	err = compile_terms(ret, pcap, expression, error);
+	if (err == -EOPNOTSUPP)
+		err = compile_whole(ret, pcap, expression, error);
 	pcap_close(pcap);
 	return err;
 }

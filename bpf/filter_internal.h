@@ -7,6 +7,8 @@
 #include "bpf/filter.h"
 #include "bpf/xcap_abi.h"
 
+struct pcap;
+
 #define FILTER_SCRATCH 16 /* words of M[] */
 
 /* One filter of several that are asked one after the other. */
@@ -58,3 +60,9 @@ int filter_check(const struct filter_insn *insns, size_t count, char *error) mus
 /* Leaves out what earlier instructions on all ways, or on one, have settled; marks what is
  * reachable. Linear in practice, unlike libpcap's own. */
 int filter_optimize(struct filter_op *ops, size_t count) must_check;
+/*
+ * Of a handle for files: what pcap_compile() makes of it, not optimized, in a time that grows with
+ * its length. ret, empty before: struct filter_insn. -EOPNOTSUPP: pcap_compile() it takes, for an
+ * answer or for the words that refuse it; -E2BIG; -ENOMEM.
+ */
+int filter_compile_terms(struct buf *ret, struct pcap *pcap, const char *expression) must_check;

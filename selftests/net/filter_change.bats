@@ -89,6 +89,11 @@ send() {
 	done
 }
 
+# since EPOCHREALTIME: milliseconds.
+since() {
+	awk "BEGIN { printf \"%d\", ($EPOCHREALTIME - $1) * 1000 }"
+}
+
 # The generation that the programs have, as the kernel tells it.
 in_force() {
 	"$XCAP_BIN/xcapctl" maps --bpffs "$XCAP_BPFFS" --json |
@@ -159,6 +164,38 @@ eleven: udp port 11; nine: udp port 10"
 		"udp port 10/keep=40"
 	stop f
 	equal "captured" "$(packets "$file")" 10
+}
+
+# hosts NUMBER: a filter of 2,000.
+hosts() {
+	awk -v n="$1" 'BEGIN { for (i = 0; i < 2000; i++)
+		printf "%shost 10.%d.%d.%d", i ? " or " : "", n, i / 256, i % 256 }'
+}
+
+@test "filters of 2,000 hosts: at the start and as a change they keep nobody waiting" {
+	local began=$EPOCHREALTIME longest=0 one change
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	# Half a second is the verifier's; libpcap alone would take ten and more, each time.
+	start_agent f b -i wb -Q in -w "$BATS_TEST_TMPDIR/hosts.pcapng" "$(hosts 2) or udp port 9"
+	at_most "ms to start" "$(since "$began")" 6000
+	filter f set "$(hosts 3) or udp port 10" >/dev/null &
+	change=$!
+	while kill -0 "$change" 2>/dev/null; do
+		began=$EPOCHREALTIME
+		status f .filters.generation >/dev/null
+		one=$(since "$began")
+		[ "$one" -le "$longest" ] || longest=$one
+	done
+	wait "$change"
+	echo "# at most $longest ms for an answer" >&3
+	at_most "ms for an answer" "$longest" 4000
+	equal "generation" "$(in_force)" 2
+	send 9 10
+	wait_for 5 has_packets "$BATS_TEST_TMPDIR/hosts.pcapng" 10
+	stop f
 }
 
 @test "SIGHUP reads the filters again; a file with a mistake changes nothing" {
