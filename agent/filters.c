@@ -19,7 +19,7 @@ static int set_from_options(struct filter_set *ret, const struct agent_options *
 			    char error[FILTER_ERROR_LEN])
 {
 	struct filter_rule rule = { .name = FILTER_NAME_DEFAULT };
-	struct filter_set set = {};
+	struct filter_set set = { .cache = options->compiled };
 	int err = 0;
 
 	if (options->filter) {
@@ -74,6 +74,12 @@ const struct filter_set *filters_in_force(const struct filters *filters)
 	return &filters->set;
 }
 
+void filters_tidy(const struct filters *filters)
+{
+	if (filters->set.cache)
+		filter_cache_keep(filters->set.cache, &filters->set);
+}
+
 /* set comes into force, or is released. */
 static int replace(struct filters *filters, struct interfaces *interfaces, struct filter_set *set,
 		   char error[FILTER_ERROR_LEN])
@@ -85,10 +91,12 @@ static int replace(struct filters *filters, struct interfaces *interfaces, struc
 	err = interfaces ? interfaces_set_filters(interfaces, set, error) : 0;
 	if (err) {
 		filter_set_release(set);
+		filters_tidy(filters);
 		return err;
 	}
 	filter_set_release(&filters->set);
 	filters->set = *set;
+	filters_tidy(filters);
 	filter_set_describe(set, text, sizeof(text));
 	log_info("filters, generation %u: %s", set->generation,
 		 set->count ? text : "none, everything is captured");
@@ -185,7 +193,7 @@ static int delete_rule(struct filter_set *set, const json_t *request, char error
 static int change(struct filters *filters, struct interfaces *interfaces, const json_t *request,
 		  const char *action)
 {
-	struct filter_set set = {};
+	struct filter_set set = { .cache = filters->set.cache };
 	struct filter_rule rule;
 	int err = 0;
 

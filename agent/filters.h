@@ -23,6 +23,9 @@ const struct filter_set *filters_in_force(const struct filters *filters);
 int filters_reload(struct filters *filters, struct interfaces *interfaces,
 		   const struct agent_options *options, char error[FILTER_ERROR_LEN]) must_check;
 
+/* Forgets what was compiled and is not in force. */
+void filters_tidy(const struct filters *filters);
+
 /*
  * {"action": "set"|"add"|"delete"|"list", "name", "expression", "words": ["keep=96", ...]} of the
  * control socket. *error lives as long as filters.

@@ -39,6 +39,7 @@ int main(int argc, char **argv)
 
 	log_init(LOG_LEVEL_INFO);
 	signal(SIGPIPE, SIG_IGN);
+	options.compiled = filter_cache_create();
 	switch (config_parse(&config, &agent_program, argc, argv, &options)) {
 	case CONFIG_RUN:
 		break;
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
 	}
 out:
 	free(filter);
+	filter_cache_destroy(options.compiled);
 	config_destroy(config);
 	return code;
 }

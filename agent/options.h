@@ -22,6 +22,8 @@ enum agent_timestamps {
 };
 enum agent_stamp { AGENT_STAMP_RECORDED, AGENT_STAMP_NOW };
 
+struct filter_cache;
+
 struct agent_options {
 	/* capture */
 	struct config_list interfaces; /* empty: that of the default route */
@@ -80,8 +82,9 @@ struct agent_options {
 	const char *config;
 	bool print_config, check_config;
 
-	/* Not options: for agent_reload(); argv NULL: no file was read, there is nothing to read
-	 * again. */
+	/* Not options: what the check of the filters has compiled; NULL: it is not kept. */
+	struct filter_cache *compiled;
+	/* For agent_reload(); argv NULL: no file was read, there is nothing to read again. */
 	int argc;
 	char **argv;
 };

@@ -183,13 +183,14 @@ static char *join(const struct config_list *words)
 	return text;
 }
 
-static int check_expression(const char *expression, const char *what, char error[256])
+static int check_expression(const struct agent_options *o, const char *expression, const char *what,
+			    char error[256])
 {
-	struct filter_program *program = NULL;
+	struct filter_rule rule = { .expression = (char *)(uintptr_t)expression };
+	const struct filter_set set = { .rules = { rule }, .count = 1, .cache = o->compiled };
 	char why[FILTER_ERROR_LEN];
-	int err = filter_compile(&program, expression, LINKTYPE_ETHERNET, why);
+	int err = filter_set_check(&set, 0, LINKTYPE_ETHERNET, why);
 
-	filter_destroy(program);
 	return err ? refuse(error, "%.64s '%.80s': %.100s", what, expression, why) : 0;
 }
 
@@ -205,13 +206,13 @@ static int check_filter(const struct agent_options *o, const struct config_list 
 	int err = 0;
 
 	if (expression && !o->read)
-		err = check_expression(expression, "the filter", error);
+		err = check_expression(o, expression, "the filter", error);
 	for (size_t i = 0; i < o->named_filters.count && !err; i++) {
 		struct filter_rule rule;
 
 		err = filter_rule_parse(&rule, o->named_filters.items[i], why);
 		err = err ? refuse(error, "--named-filter: %.200s", why)
-			  : check_expression(rule.expression, rule.name, error);
+			  : check_expression(o, rule.expression, rule.name, error);
 	}
 	free(joined);
 	return err;

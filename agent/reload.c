@@ -33,7 +33,7 @@ static int reload_filters(struct agent *agent, const struct agent_options *optio
 
 void agent_reload(struct agent *agent)
 {
-	struct agent_options options = {};
+	struct agent_options options = { .compiled = agent->options->compiled };
 	struct config *config = NULL;
 	char error[FILTER_ERROR_LEN];
 	char *words = NULL;
@@ -52,6 +52,8 @@ void agent_reload(struct agent *agent)
 	else
 		log_info("SIGHUP: filters and lists are read again; all else takes a restart");
 out:
+	if (agent->filters)
+		filters_tidy(agent->filters);
 	free(words);
 	config_destroy(config);
 }

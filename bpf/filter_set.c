@@ -23,7 +23,7 @@ void filter_set_release(struct filter_set *set)
 
 int filter_set_copy(struct filter_set *ret, const struct filter_set *set)
 {
-	struct filter_set copy = { .generation = set->generation };
+	struct filter_set copy = { .generation = set->generation, .cache = set->cache };
 
 	for (; copy.count < set->count; copy.count++) {
 		struct filter_rule *rule = &copy.rules[copy.count];
@@ -132,32 +132,58 @@ static bool is_plain(const struct filter_set *set)
 	return set->count == 1 && !strcmp(set->rules[0].name, FILTER_NAME_DEFAULT);
 }
 
-int filter_set_compile(struct filter_program **ret, const struct filter_set *set,
-		       uint16_t link_type, char error[FILTER_ERROR_LEN])
+static int compile(struct filter_program **ret, const struct filter_set *set,
+		   struct filter_cache *cache, uint16_t link_type, char *error)
 {
-	struct filter_program *programs[XCAP_FILTERS_MAX] = {};
+	struct filter_program *programs[XCAP_FILTERS_MAX];
 	uint32_t verdicts[XCAP_FILTERS_MAX];
 	char why[FILTER_ERROR_LEN];
 	int err = 0;
 
-	if (!set->count) {
-		*ret = NULL;
-		return 0;
-	}
 	for (unsigned int i = 0; i < set->count && !err; i++) {
 		const struct filter_rule *rule = &set->rules[i];
 
 		verdicts[i] = rule->slot + 1;
-		err = filter_compile(&programs[i], rule->expression, link_type, why);
+		err = filter_cache_compile(&programs[i], cache, rule->expression, link_type, why);
 		if (err)
 			err = is_plain(set)
 				      ? explain_only(error, err, "%s", why)
 				      : explain_only(error, err, "filter %s: %s", rule->name, why);
 	}
-	if (!err)
-		err = filter_join(ret, programs, verdicts, set->count, error);
-	for (unsigned int i = 0; i < set->count; i++)
-		filter_destroy(programs[i]);
+	return err ?: filter_join(ret, programs, verdicts, set->count, error);
+}
+
+int filter_set_compile(struct filter_program **ret, const struct filter_set *set,
+		       uint16_t link_type, char error[FILTER_ERROR_LEN])
+{
+	struct filter_cache *own = NULL;
+	int err;
+
+	if (!set->count) {
+		*ret = NULL;
+		return 0;
+	}
+	if (!set->cache) {
+		own = filter_cache_create();
+		if (!own)
+			return explain(error, -ENOMEM, "cannot compile the filters");
+	}
+	err = compile(ret, set, own ?: set->cache, link_type, error);
+	filter_cache_destroy(own);
+	return err;
+}
+
+int filter_set_check(const struct filter_set *set, unsigned int rule, uint16_t link_type,
+		     char error[FILTER_ERROR_LEN])
+{
+	const char *expression = set->rules[rule].expression;
+	struct filter_program *program = NULL;
+	int err;
+
+	if (set->cache)
+		return filter_cache_compile(&program, set->cache, expression, link_type, error);
+	err = filter_compile(&program, expression, link_type, error);
+	filter_destroy(program);
 	return err;
 }
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bpf/filter.h"
+#include "bpf/filter_cache.h"
 #include "bpf/xcap_abi.h"
 
 #define FILTER_NAME_MAX 63 /* bytes */
@@ -28,7 +28,8 @@ struct filter_rule {
 struct filter_set {
 	struct filter_rule rules[XCAP_FILTERS_MAX];
 	unsigned int count;
-	uint32_t generation; /* counts the changes, from 1 on */
+	uint32_t generation;	    /* counts the changes, from 1 on */
+	struct filter_cache *cache; /* borrowed; NULL: nothing compiled is kept */
 };
 
 void filter_set_release(struct filter_set *set);
@@ -49,6 +50,10 @@ const struct filter_rule *filter_set_find(const struct filter_set *set, const ch
  */
 int filter_set_compile(struct filter_program **ret, const struct filter_set *set,
 		       uint16_t link_type, char error[FILTER_ERROR_LEN]) must_check;
+
+/* Whether libpcap takes the expression of a rule for a link type: errors as filter_compile(). */
+int filter_set_check(const struct filter_set *set, unsigned int rule, uint16_t link_type,
+		     char error[FILTER_ERROR_LEN]) must_check;
 
 /* "name: expression" of each, for if_filter; of a single one called default only the expression. */
 void filter_set_describe(const struct filter_set *set, char *ret, size_t size);

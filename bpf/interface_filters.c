@@ -19,10 +19,8 @@ static int take_out_refused(struct filter_set *set, uint16_t link_type, bool tel
 
 	for (unsigned int i = 0; i < set->count && !err;) {
 		const char *name = set->rules[i].name;
-		struct filter_program *program = NULL;
 
-		err = filter_compile(&program, set->rules[i].expression, link_type, why);
-		filter_destroy(program);
+		err = filter_set_check(set, i, link_type, why);
 		if (!err) {
 			i++;
 			continue;

@@ -198,6 +198,22 @@ hosts() {
 	stop f
 }
 
+@test "each expression is compiled once, for all interfaces, and not again while it stays" {
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	veth_pair a va b vb
+	start_agent f b -i wb,vb -vv -w "$BATS_TEST_TMPDIR/once.pcapng" udp port 9
+	filter f add two 'tcp port 10' >/dev/null
+	filter f add two 'tcp port 11' >/dev/null
+	filter f delete two >/dev/null
+	filter f add two 'tcp port 11' >/dev/null
+	stop f
+	# The one of the options was when they were checked, before there is a log to say so.
+	equal "compiled" "$(sed -n 's/.*compiled for link type 1: \(.*\)"/\1/p' \
+		"$BATS_TEST_TMPDIR/f.log" | paste -sd,)" "tcp port 10,tcp port 11,tcp port 11"
+}
+
 @test "SIGHUP reads the filters again; a file with a mistake changes nothing" {
 	local file=$BATS_TEST_TMPDIR/reread.pcapng config=$BATS_TEST_TMPDIR/xcapd.yaml
 

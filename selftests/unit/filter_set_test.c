@@ -113,6 +113,37 @@ static void a_verdict_is_the_slot_of_the_first(void **state)
 	filter_set_release(&copy);
 }
 
+static void an_expression_is_compiled_once_for_a_link_type(void **state)
+{
+	struct filter_cache *cache = filter_cache_create();
+	struct filter_set set = { .cache = cache }, other;
+	struct filter_program *first, *again, *joined;
+
+	(void)state;
+	CHECK_EQ(put(&set, "a", "tcp port 80", 0), 0);
+	CHECK_EQ(put(&set, "b", "udp", 0), 0);
+	CHECK_EQ(filter_cache_compile(&first, cache, "udp", LINKTYPE_ETHERNET, error), 0);
+	CHECK_EQ(filter_set_copy(&other, &set), 0);
+	CHECK_EQ(put(&other, "c", "arp", 0), 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(filter_set_compile(&joined, i ? &other : &set, LINKTYPE_ETHERNET, error),
+			 0);
+		filter_destroy(joined);
+	}
+	CHECK_EQ(filter_cache_count(cache), 3);
+	CHECK_EQ(filter_cache_compile(&again, cache, "udp", LINKTYPE_ETHERNET, error), 0);
+	CHECK(first == again);
+	CHECK_EQ(filter_set_check(&set, 0, LINKTYPE_RAW, error), 0);
+	CHECK_EQ(filter_set_check(&set, 0, LINKTYPE_RAW, error), 0);
+	CHECK_EQ(filter_cache_compile(&again, cache, "udp prt", LINKTYPE_RAW, error), -EINVAL);
+	CHECK_EQ(filter_cache_count(cache), 4);
+	filter_cache_keep(cache, &set);
+	CHECK_EQ(filter_cache_count(cache), 3);
+	filter_set_release(&other);
+	filter_set_release(&set);
+	filter_cache_destroy(cache);
+}
+
 static void described_in_one_line(void **state)
 {
 	struct filter_set set = {};
@@ -205,6 +236,7 @@ int main(void)
 		TEST(slots_stay),
 		TEST(what_is_refused),
 		TEST(a_verdict_is_the_slot_of_the_first),
+		TEST(an_expression_is_compiled_once_for_a_link_type),
 		TEST(described_in_one_line),
 		TEST(rules_as_text),
 	};
