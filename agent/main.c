@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -29,8 +31,21 @@ static int detach(const struct agent_options *options)
 	return EXIT_SUCCESS;
 }
 
+/* As tcpdump has it, -i also takes the number that -D prints, unless an interface is called so. */
+static void name_numbers(struct config_list *list, char names[][IF_NAMESIZE], size_t room)
+{
+	for (size_t i = 0; i < MIN(list->count, room); i++) {
+		const char *word = list->items[i];
+
+		if (!word[strspn(word, "0123456789")] && !if_nametoindex(word) &&
+		    if_indextoname((unsigned int)strtoul(word, NULL, 10), names[i]))
+			list->items[i] = names[i];
+	}
+}
+
 int main(int argc, char **argv)
 {
+	char names[AGENT_INTERFACES_ASKED_MAX][IF_NAMESIZE];
 	struct agent_options options = {};
 	struct config *config = NULL;
 	struct agent *agent = NULL;
@@ -58,6 +73,7 @@ int main(int argc, char **argv)
 		code = EXIT_FAILURE;
 		goto out;
 	}
+	name_numbers(&options.interfaces, names, ARRAY_SIZE(names));
 	options.argc = argc;
 	options.argv = config_has_file(config) ? argv : NULL;
 	options.stats_ns = agent_options_stats(&options, config, isatty(STDERR_FILENO));

@@ -5,6 +5,7 @@
 #include "common/config.h"
 #include "common/log.h"
 
+#define AGENT_INTERFACES_ASKED_MAX 64 /* names and patterns */
 #define AGENT_BARE_STATS_NS (5 * NS_PER_SEC)
 
 /* In the order of the choices in the table. */

@@ -14,7 +14,6 @@
 #include "common/pcapng.h"
 #include "common/stream.h"
 
-#define INTERFACES_MAX 64
 #define IFNAME_MAX 15
 #define PATTERN_MAX 64
 #define RING_MIN (512 * KIB)
@@ -49,8 +48,8 @@ static int printf_like(2, 3) refuse(char error[256], const char *format, ...)
 
 static int check_interfaces(const struct config_list *interfaces, char error[256])
 {
-	if (interfaces->count > INTERFACES_MAX)
-		return refuse(error, "more than %d interfaces", INTERFACES_MAX);
+	if (interfaces->count > AGENT_INTERFACES_ASKED_MAX)
+		return refuse(error, "more than %d interfaces", AGENT_INTERFACES_ASKED_MAX);
 	for (size_t i = 0; i < interfaces->count; i++) {
 		const char *name = interfaces->items[i];
 		bool is_pattern = selection_kind(name) == SELECTION_PATTERN;

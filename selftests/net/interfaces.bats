@@ -58,6 +58,26 @@ load interfaces
 	equal "pins" "$(find "$XCAP_BPFFS/xcap" -type f 2>/dev/null | wc -l)" 0
 }
 
+@test "the number of an interface in the list stands for its name" {
+	local wb
+
+	two_hosts
+	wb=$(in_ns b "$XCAP_BIN/xcapd" -D | sed -n 's/\.wb .*//p')
+	capture -i "$wb"
+	attached_are wb
+	stop cap
+	run -78 in_ns b "$XCAP_BIN/xcapd" -i "wb,$wb" -w - --run-dir "$RUN_DIR" --name cap \
+		--bpffs "$XCAP_BPFFS"
+	[[ $output == *"interface wb is given twice"* ]]
+	# What is called by a number is meant first.
+	in_ns b ip link set lo down
+	in_ns b ip link set lo name "$wb"
+	in_ns b ip link set "$wb" up
+	capture -i "$wb"
+	attached_are "$wb"
+	stop cap
+}
+
 @test "any is every interface, loopback too, as tcpdump's, and makes none promiscuous" {
 	two_hosts
 	more_veth 1
