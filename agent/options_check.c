@@ -15,6 +15,8 @@
 #include "common/stream.h"
 
 #define IFNAME_MAX 15
+#define ORIGIN_MAX 80
+#define PLACE_LEN (ORIGIN_MAX + 8)
 #define PATTERN_MAX 64
 #define RING_MIN (512 * KIB)
 #define UMEM_MIN (1 * MIB)
@@ -182,6 +184,17 @@ static char *join(const struct config_list *words)
 	return text;
 }
 
+/* "FILE:LINE: " of what a file gave, else nothing. Of a long path the end tells more. */
+static void print_place(char ret[PLACE_LEN], const struct config *config, const char *option)
+{
+	const char *origin = config_origin(config, option);
+	size_t len = strlen(origin), cut = len > ORIGIN_MAX ? len - ORIGIN_MAX : 0;
+
+	ret[0] = '\0';
+	if (strchr(origin, ':'))
+		snprintf(ret, PLACE_LEN, "%s%s: ", cut ? "..." : "", origin + cut);
+}
+
 static int check_expression(const struct agent_options *o, const char *expression, const char *what,
 			    char error[256])
 {
@@ -190,28 +203,37 @@ static int check_expression(const struct agent_options *o, const char *expressio
 	char why[FILTER_ERROR_LEN];
 	int err = filter_set_check(&set, 0, LINKTYPE_ETHERNET, why);
 
-	return err ? refuse(error, "%.64s '%.80s': %.100s", what, expression, why) : 0;
+	return err ? refuse(error, "%s '%.60s': %.80s", what, expression, why) : 0;
 }
 
 /*
  * As most interfaces are: what is wrong only on another kind is told when that is attached to. Of
  * what is recorded (-r) only the file tells the kind.
  */
-static int check_filter(const struct agent_options *o, const struct config_list *words,
-			char error[256])
+static int check_filter(const struct config *config, const struct agent_options *o, char error[256])
 {
+	const struct config_list *words = config_arguments(config);
 	char *joined = words->count ? join(words) : NULL, why[FILTER_ERROR_LEN];
 	const char *expression = joined ?: o->filter;
+	char place[PLACE_LEN] = "", what[PLACE_LEN + FILTER_NAME_MAX + 16];
 	int err = 0;
 
+	if (!joined)
+		print_place(place, config, "filter");
+	snprintf(what, sizeof(what), "%sthe filter", place);
 	if (expression && !o->read)
-		err = check_expression(o, expression, "the filter", error);
+		err = check_expression(o, expression, what, error);
+	print_place(place, config, "named-filter");
 	for (size_t i = 0; i < o->named_filters.count && !err; i++) {
 		struct filter_rule rule;
 
 		err = filter_rule_parse(&rule, o->named_filters.items[i], why);
-		err = err ? refuse(error, "--named-filter: %.200s", why)
-			  : check_expression(o, rule.expression, rule.name, error);
+		if (err) {
+			err = refuse(error, "%s--named-filter: %.150s", place, why);
+			continue;
+		}
+		snprintf(what, sizeof(what), "%sthe filter %s,", place, rule.name);
+		err = check_expression(o, rule.expression, what, error);
 	}
 	free(joined);
 	return err;
@@ -247,7 +269,7 @@ int agent_options_check_all(const struct config *config, const void *values, cha
 		return refuse(error,
 			      "--allow and --deny are for capturing, not for packets that are "
 			      "read (-r)");
-	return check_filter(o, words, error) ?: check_lists(o, error) ?:
+	return check_filter(config, o, error) ?: check_lists(o, error) ?:
 	       agent_options_check(o, error);
 }
 

@@ -71,3 +71,22 @@ refused() {
 		'is in use by another xcapd, with another --run-dir' -i wb -w /dev/null
 	refused 1 "instance x is running already" -i wb -w /dev/null
 }
+
+@test "a wrong filter is told with its file and line, and its name" {
+	local folder long
+	folder=$(printf 'folder-%.0s' {1..20})
+
+	printf 'interface: wb\nwrite: /dev/null\nfilter: tcp prt 80\n' >one.yaml
+	refused 78 "one.yaml:3: the filter 'tcp prt 80': " --config one.yaml
+	refused 78 "xcapd: the filter 'udp prt': " --config one.yaml udp prt
+	mkdir "$folder"
+	mv one.yaml "$folder"
+	long=$folder/one.yaml:3
+	refused 78 "xcapd: ...${long: -80}: the filter 'tcp prt 80': " --config "$folder/one.yaml"
+	printf 'interface: wb\nwrite: /dev/null\nnamed_filter: ["a: tcp", "b: tcp prt"]\n' >two.yaml
+	refused 78 "two.yaml:3: the filter b, 'tcp prt': " --config two.yaml
+	sed -i 's/b:/b/' two.yaml
+	refused 78 "two.yaml:3: --named-filter: a named filter is NAME: EXPRESSION, not 'b tcp prt'" \
+		--config two.yaml
+	refused 2 "xcapd: the filter c, 'udp prt': " -i wb -w - --named-filter 'c: udp prt'
+}
