@@ -87,6 +87,7 @@ int main(int argc, char **argv)
 	} else if (options.detach) {
 		code = detach(&options);
 	} else {
+		agent_options_warn(&options, config);
 		code = agent_create(&agent, &options);
 		if (!code)
 			code = agent_run(agent);

@@ -97,6 +97,8 @@ int agent_options_check_all(const struct config *config, const void *values,
 			    char error[256]) must_check;
 /* 0, or -EINVAL and what contradicts what. */
 int agent_options_check(const struct agent_options *options, char error[256]) must_check;
+/* Logs which options of the command line change nothing, with the others as they are. */
+void agent_options_warn(const struct agent_options *options, const struct config *config);
 /* --speed as a factor of the recorded time; 0: as fast as it goes. -EINVAL. */
 int agent_options_speed(double *ret, const char *text) must_check;
 /* Whose clock is asked for, by whatever name. */

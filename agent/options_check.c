@@ -11,6 +11,7 @@
 #include "agent/options.h"
 #include "agent/selection.h"
 #include "bpf/filter_rule.h"
+#include "common/log.h"
 #include "common/pcapng.h"
 #include "common/stream.h"
 
@@ -271,6 +272,40 @@ int agent_options_check_all(const struct config *config, const void *values, cha
 			      "read (-r)");
 	return check_filter(config, o, error) ?: check_lists(o, error) ?:
 	       agent_options_check(o, error);
+}
+
+/* A file may be for several modes. */
+static bool is_asked_here(const struct config *config, const char *option)
+{
+	return strcmp(config_origin(config, option), "command line") == 0;
+}
+
+void agent_options_warn(const struct agent_options *o, const struct config *config)
+{
+	static const struct {
+		const char *option;
+		bool modes[3];
+		const char *names;
+	} rows[] = {
+		{ "buffer-size",
+		  { [AGENT_MIRROR] = true, [AGENT_PCAP] = true },
+		  "mirror and pcap" },
+		{ "ring-size", { [AGENT_MIRROR] = true, [AGENT_PCAP] = true }, "mirror and pcap" },
+		{ "tc-mode", { [AGENT_MIRROR] = true }, "mirror" },
+		{ "umem-size", { [AGENT_TAP] = true }, "tap" },
+		{ "xdp-mode", { [AGENT_TAP] = true }, "tap" },
+		{ "zero-copy", { [AGENT_TAP] = true }, "tap" },
+		{ "force", { [AGENT_TAP] = true }, "tap" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if ((o->read || !rows[i].modes[o->mode]) && is_asked_here(config, rows[i].option))
+			log_warning(0, "--%s is for capturing in mode %s: it changes nothing here",
+				    rows[i].option, rows[i].names);
+	}
+	if (is_asked_here(config, "buffer-size") && is_asked_here(config, "ring-size"))
+		log_warning(0, "--buffer-size is for all rings together, and counts: --ring-size "
+			       "changes nothing");
 }
 
 int agent_options_filter(struct agent_options *o, const struct config *config, char **ret)

@@ -90,3 +90,34 @@ refused() {
 		--config two.yaml
 	refused 2 "xcapd: the filter c, 'udp prt': " -i wb -w - --named-filter 'c: udp prt'
 }
+
+# warned WORDS ARGUMENT...: of these options one changes nothing, and that is all that is wrong.
+warned() {
+	local words=$1
+	shift
+
+	start_agent w b -i wb -w /dev/null "$@"
+	stop w
+	equal "warnings of $*" "$(grep -c level=warning w.log)" 1
+	grep -q "level=warning .*$words" w.log
+	rm w.log
+}
+
+@test "an option of the command line that changes nothing is told" {
+	warned "umem-size is for capturing in mode tap" --umem-size 4MiB
+	warned "xdp-mode is for capturing in mode tap" --xdp-mode generic
+	warned "tc-mode is for capturing in mode mirror" --mode tap --tc-mode clsact
+	warned "ring-size is for capturing in mode mirror and pcap" --mode tap --ring-size 1MiB
+	warned "buffer-size is for all rings together, and counts" -B 4 --ring-size 1MiB
+	requires_data ndpi
+	run -0 "$XCAP_BIN/xcapd" -r "$XCAP_DATA/ndpi/dns-exf.pcap" -w /dev/null --speed max \
+		--run-dir "$RUN_DIR" --ring-size 1MiB
+	[[ $output == *"ring-size is for capturing"* ]]
+	# A preset, or a file for several modes, is none of that.
+	printf 'umem_size: 4MiB\nring_size: 1MiB\n' >xcapd.yaml
+	for mode in mirror tap; do
+		start_agent q b -i wb -w /dev/null --mode "$mode" --preset memory --config xcapd.yaml
+		stop q
+	done
+	equal "warnings" "$(grep -c level=warning q.log)" 0
+}
