@@ -108,6 +108,17 @@ static int make_prologue(struct bpf_insn **ret, size_t *count, enum filter_hook 
 	return err;
 }
 
+static bool is_statistics(const char *line)
+{
+	static const char *const words[] = { "processed ", "verification time ", "stack depth " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strncmp(line, words[i], strlen(words[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The verifier's limits, each with its own words. */
 static int explain_refusal(char *error, int err, const char *log, size_t count)
 {
@@ -132,9 +143,9 @@ static int explain_refusal(char *error, int err, const char *log, size_t count)
 				    "the filter is too long for the kernel: %zu instructions (use "
 				    "net instead of many host)",
 				    count);
-	/* What is wrong stands in the last line but one or two. */
+	/* What is wrong stands in the last line before those of the statistics. */
 	for (const char *at = log; *at; at++) {
-		if (*at == '\n' && at[1] && strncmp(at + 1, "processed ", 10) != 0)
+		if (*at == '\n' && at[1] && !is_statistics(at + 1))
 			last = at + 1;
 	}
 	return explain(error, err, "the kernel refuses the filter (%.*s)", (int)strcspn(last, "\n"),

@@ -209,12 +209,18 @@ static void branch(struct translation *t, uint32_t at)
 	const struct filter_op *op = &t->ops[at];
 	uint32_t taken = op->next, not_taken = op->other, next = next_reachable(t, at);
 	struct bpf_insn insn = EMIT(BPF_JMP32 | BPF_OP(op->code) | BPF_SRC(op->code), A,
-				    BPF_SRC(op->code) == BPF_X ? X : 0, 0, (int32_t)op->k);
+				    BPF_SRC(op->code) == BPF_X ? R1 : 0, 0, (int32_t)op->k);
 	uint8_t inverse = emit_inverse(insn.code);
 	bool turn = is_deep(t, at) ? taken > not_taken : taken == next;
 
-	if (BPF_SRC(op->code) == BPF_X)
+	/*
+	 * A copy: before Linux 6.8 the verifier follows ways that a constant A never goes, and has
+	 * an X there whose least is above its most, which is then good for nothing.
+	 */
+	if (BPF_SRC(op->code) == BPF_X) {
+		emit(&t->out, EMIT_MOV32(R1, X));
 		insn.imm = 0;
+	}
 	if (turn && inverse) {
 		insn.code = inverse;
 		taken = op->other;
