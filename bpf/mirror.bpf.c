@@ -78,7 +78,7 @@ int xcap_egress(struct __sk_buff *skb)
 extern void *bpf_cast_to_kern_ctx(void *context) __ksym __weak;
 
 /* For both hooks: half the work for the verifier, each time that filters change. */
-SEC("tc")
+SEC("?tc")
 int xcap_both(struct __sk_buff *skb)
 {
 	struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
