@@ -98,7 +98,7 @@ has_taken() {
 links() {
 	local tcx xdp
 
-	tcx=$(in_ns b "$HELPERS/tcx_count" "${1:-wb}")
+	tcx=$(hooked b "${1:-wb}")
 	xdp=$(in_ns b ip -j -d link show "${1:-wb}" | jq '.[0].xdp.prog.id // 0')
 	echo $((tcx + (xdp > 0)))
 }
@@ -267,6 +267,7 @@ carrier() {
 }
 
 @test "a foreign program at tcx changes nothing of what is seen, nor we of what it does" {
+	requires_kernel 6.6 tcx
 	two_hosts addr=10.1.0.1/24,10.1.0.2/24
 	start passer b "$HELPERS/tcx_foreign" wb ingress pass
 	wait_for 5 grep -q attached "$BATS_TEST_TMPDIR/passer.out"
@@ -520,6 +521,7 @@ is_idle() {
 
 # tap_as_sent NATIVE|GENERIC PROBE_ARGUMENT...: MTU 9000, frames of several chunks too.
 tap_as_sent() {
+	requires_kernel 6.6 "AF_XDP with frames in pieces"
 	choose_captures
 	two_hosts mtu=9000
 	jumbo_frames "$BATS_TEST_TMPDIR/jumbo.pcap"

@@ -141,6 +141,7 @@ foreign_filter() {
 }
 
 @test "clsact: instances live side by side, and the last one takes the qdisc away" {
+	requires_kernel 6.6 tcx
 	two_hosts
 	start_agent first b -i wb --tc-mode clsact -w "$BATS_TEST_TMPDIR/first.pcapng"
 	start_agent second b -i wb --tc-mode clsact -w "$BATS_TEST_TMPDIR/second.pcapng"
@@ -194,6 +195,7 @@ foreign_filter() {
 }
 
 @test "from clsact to tcx and back when that is asked for" {
+	requires_kernel 6.6 tcx
 	two_hosts
 	capture -i wb --tc-mode clsact
 	stop cap KILL || true
@@ -473,6 +475,7 @@ without() {
 
 	pki agent-b
 	tls_options aggregator
+	requires_kernel 6.6 "the sysctl"
 	equal "kernel.io_uring_disabled" "$(sysctl -n kernel.io_uring_disabled)" 0
 	without "$HELPERS/refuse" io_uring_setup=EPERM --
 	equal "seccomp" "$(grep -c "the container's seccomp profile forbids it" <<<"$SAID")" 2

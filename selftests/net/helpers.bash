@@ -16,7 +16,9 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export TOP XCAP_BIN="${XCAP_BIN:-$TOP/${O:-build}}" XCAP_DATA="${XCAP_DATA:-$TOP/../shared/data}"
 export HELPERS="$XCAP_BIN/selftests/net"
 export LC_ALL=C
-BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
+# How many times the time that is enough on a machine of its own: for emulated processors.
+PATIENCE=${XCAP_TEST_PATIENCE:-1}
+BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-$((300 * PATIENCE))}
 
 # Address of the aggregator in the network of the uplinks, by custom; in its certificate.
 AGGREGATOR_IP=10.99.0.1
@@ -72,7 +74,7 @@ defer() {
 
 # wait_for SECONDS CMD...: until CMD is true, asked every 20 ms. CMD may be a function.
 wait_for() {
-	local seconds=$1 begin=${EPOCHREALTIME/./}
+	local seconds=$(($1 * PATIENCE)) begin=${EPOCHREALTIME/./}
 	shift
 
 	until "$@" >"$BATS_TEST_TMPDIR/wait_for" 2>&1; do
@@ -118,6 +120,12 @@ requires_data() {
 	done
 }
 
+# requires_kernel VERSION WHAT: an older kernel than VERSION cannot do what the test is about. Such
+# a skip counts as failed as well, except in selftests/kernel/run.
+requires_kernel() {
+	printf '%s\n%s\n' "$1" "$(uname -r)" | sort -V -C || skip_or_fail "$2 needs Linux $1"
+}
+
 skip_or_fail() {
 	[ "${XCAP_REQUIRE_ALL-}" != 1 ] || fail "$1"
 	skip "$1"
@@ -141,6 +149,20 @@ at_least() {
 # The full name of a test's namespace.
 ns() {
 	echo "$1-$$-$BATS_TEST_NUMBER"
+}
+
+# hooked NS IF: how many programs are at tcx of an interface; of clsact, where there is no tcx.
+hooked() {
+	local direction count=0
+
+	if printf '6.6\n%s\n' "$(uname -r)" | sort -V -C; then
+		in_ns "$1" "$HELPERS/tcx_count" "$2"
+		return
+	fi
+	for direction in ingress egress; do
+		count=$((count + $(in_ns "$1" tc filter show dev "$2" "$direction" | grep -c 'id [0-9]')))
+	done
+	echo "$count"
 }
 
 # new_ns NAME: a network namespace with lo up; IPv6 neither announces nor checks anything.

@@ -44,7 +44,7 @@ icmp() {
 
 # links NS IF: programs at tcx of an interface.
 links() {
-	in_ns "$1" "$HELPERS/tcx_count" "$2"
+	hooked "$1" "$2"
 }
 
 pins() {

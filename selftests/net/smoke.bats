@@ -6,7 +6,7 @@
 load helpers
 
 # shellcheck disable=SC2034 # read by the helpers
-BATS_TEST_TIMEOUT=120
+BATS_TEST_TIMEOUT=$((120 * PATIENCE))
 
 two_hosts() {
 	new_ns agg

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tcx_foreign IF ingress|egress pass|drop|tag: somebody else's tcx program on an interface, at the
- * chain's end as most attach theirs, until killed. Says "attached" on standard output.
+ * chain's end as most attach theirs, until killed; on a kernel without tcx a filter of clsact,
+ * which stays. Says "attached" on standard output.
  */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,18 @@
 
 #define TCX_INGRESS 46
 #define TCX_EGRESS 47
+
+/* Before Linux 6.6. */
+static int attach_clsact(int program_fd, const char *device, const char *direction)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(device),
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = program_fd);
+
+	(void)bpf_tc_hook_create(&hook);
+	hook.attach_point = strcmp(direction, "ingress") ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+	return bpf_tc_attach(&hook, &filter);
+}
 
 int main(int argc, char **argv)
 {
@@ -36,6 +50,8 @@ int main(int argc, char **argv)
 					 strcmp(argv[2], "ingress") ? TCX_EGRESS : TCX_INGRESS,
 					 NULL)
 		       : -1;
+	if (link < 0 && program)
+		link = attach_clsact(bpf_program__fd(program), argv[1], argv[2]);
 	if (link < 0) {
 		perror("tcx_foreign: cannot attach");
 		return 1;
