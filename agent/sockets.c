@@ -53,6 +53,12 @@ static void tell_memory(const struct agent_interface *interface, struct source *
 		  "some), %llu KiB of frame memory each",
 		  interface->name, count, zero_copy, huge,
 		  (unsigned long long)(info.memory_bytes / KIB));
+	if (info.frame_len_max > info.whole_len)
+		log_warning(0,
+			    "%s: frames of more than %u bytes, which its MTU allows, will be lost "
+			    "(and counted): this kernel's AF_XDP takes no frames in pieces (Linux "
+			    "6.6 does): use mirror, or a smaller MTU",
+			    interface->name, info.whole_len);
 }
 
 int agent_make_sockets(struct source ***ret, const struct agent *agent,

@@ -124,6 +124,8 @@ struct source_xsk_info {
 	bool zero_copy;	 /* the driver writes into the frame memory */
 	bool huge_pages; /* of which that is */
 	uint64_t memory_bytes;
+	uint32_t whole_len;	/* of the longest frame that it can take */
+	uint32_t frame_len_max; /* of the longest one of the device, by its MTU */
 };
 void source_xsk_info(const struct source *source, struct source_xsk_info *ret);
 

@@ -45,6 +45,7 @@ struct source_xsk {
 	uint8_t *assembly;
 	size_t assembly_used, head_assembled;
 	uint64_t base, received, lost_redirected;
+	bool takes_pieces; /* of one frame, each in a chunk */
 };
 
 static struct source_xsk *xsk_of(const struct source *source)
@@ -317,6 +318,7 @@ static int bind_best(struct source_xsk *xsk)
 		if (!may_bind(xsk, flags[i]))
 			continue;
 		err = bind_socket(xsk, flags[i]);
+		xsk->takes_pieces = flags[i] & COMPAT_XDP_USE_SG;
 		if (!err || err == -EBUSY || err == -EPERM)
 			return err;
 	}
@@ -353,6 +355,8 @@ void source_xsk_info(const struct source *source, struct source_xsk_info *ret)
 		.zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY,
 		.huge_pages = umem_is_huge(xsk->umem),
 		.memory_bytes = umem_bytes(xsk->umem),
+		.whole_len = xsk->takes_pieces ? UINT32_MAX : umem_room(xsk->umem),
+		.frame_len_max = frame_len_max(&xsk->config),
 	};
 }
 

@@ -107,3 +107,30 @@ replay_through() {
 	[[ $output == *wb*somebody*--force* ]]
 	in_ns b ip -d link show wb | grep -q somebody
 }
+
+@test "frames longer than a chunk arrive, or it is said which ones do not and they are counted" {
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb mtu=9000 addr=10.1.0.1/24,10.1.0.2/24
+	in_ns a ip neigh replace 10.1.0.2 dev wa lladdr "$(mac b wb)"
+	start_agent cap b -i wb --mode tap -w "$BATS_TEST_TMPDIR/cap.pcapng"
+	run ! in_ns a ping -q -c 3 -i 0.2 -W 1 -s 6000 -M do 10.1.0.2
+	if printf '6.6\n%s\n' "$(uname -r)" | sort -V -C; then
+		run ! logged cap "takes no frames in pieces"
+		stop cap
+		equal "arrived" "$(count_icmp "$BATS_TEST_TMPDIR/cap.pcapng")" 3
+	else
+		logged cap "wb: frames of more than 3840 bytes, which its MTU allows, will be lost"
+		wait_for 5 has_lost cap 3
+		stop cap
+		equal "arrived" "$(count_icmp "$BATS_TEST_TMPDIR/cap.pcapng")" 0
+	fi
+}
+
+count_icmp() {
+	tcpdump -n -r "$1" icmp --count 2>/dev/null | awk '{ print $1 }'
+}
+
+has_lost() {
+	[ "$(status "$1" '[.interfaces[].account.dropped[]] | add')" -eq "$2" ]
+}
