@@ -47,8 +47,6 @@ void agent_refresh_counts(struct agent *agent)
 {
 	if (agent->interfaces)
 		interfaces_refresh(agent->interfaces, taken_ns(agent));
-	if (agent->live)
-		live_refresh(agent->live);
 	look_for_losses(agent);
 }
 
@@ -88,21 +86,6 @@ static void add_reading(struct agent_account *sum, const struct interface_readin
 		sum->dropped[d] += account.dropped[d];
 }
 
-static uint64_t add_live(struct live *live, struct agent_account *sum)
-{
-	const struct live_interface *list;
-	unsigned int count;
-	uint64_t taken = 0;
-
-	live_read(live);
-	list = live_list(live, &count);
-	for (unsigned int i = 0; i < count; i++) {
-		add_reading(sum, &list[i].reading);
-		taken += list[i].reading.counts[XCAP_HANDED].frames;
-	}
-	return sum->received - MIN(sum->received, taken);
-}
-
 /* Returns how many packets were taken that none of them, nor of those gone, has counted. */
 static uint64_t add_interfaces(struct agent *agent, struct agent_account *sum)
 {
@@ -111,14 +94,12 @@ static uint64_t add_interfaces(struct agent *agent, struct agent_account *sum)
 	uint64_t taken = 0, gone_taken;
 	unsigned int count;
 
-	if (agent->live)
-		return add_live(agent->live, sum);
 	if (!agent->interfaces)
 		return sum->received + sum->filtered;
 	interfaces_read(agent->interfaces, true);
 	list = interfaces_list(agent->interfaces, &count);
 	for (unsigned int i = 0; i < count; i++) {
-		if (!list[i].attached)
+		if (!agent_interface_is_captured(&list[i]))
 			continue;
 		add_reading(sum, &list[i].reading);
 		taken += list[i].reading.taken;

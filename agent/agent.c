@@ -201,12 +201,23 @@ static void raise_descriptor_limit(void)
 		log_debug("cannot raise the limit of open files");
 }
 
+static int check_live(const struct agent *agent)
+{
+	char error[FILTER_ERROR_LEN];
+
+	if (!live_check_filters(filters_in_force(agent->filters), error))
+		return 0;
+	log_error(0, "%s", error);
+	return EXIT_CONFIG;
+}
+
 static int open_interfaces(struct agent *agent)
 {
 	struct interfaces_config config = {
 		.options = agent->options,
 		.loop = agent->loop,
 		.dataplane = agent->dataplane,
+		.live = agent->live,
 		.stamp_age_ns = &agent->shared.stamp_age_ns,
 		.sockets = {
 			.open = agent_open_sockets,
@@ -215,46 +226,32 @@ static int open_interfaces(struct agent *agent)
 			.context = agent,
 		},
 	};
-	struct xcap_filters noted;
+	struct xcap_filters noted = {};
 	int err = interface_table_create(&agent->shared.interfaces);
 
 	if (err)
 		return exit_code(log_error(err, "cannot start"));
-	dataplane_noted_filters(agent->dataplane, &noted);
+	if (agent->dataplane)
+		dataplane_noted_filters(agent->dataplane, &noted);
 	err = filters_create(&agent->filters, agent->options, noted.generation);
 	if (err)
 		return exit_code(err);
+	if (agent->live && check_live(agent))
+		return EXIT_CONFIG;
 	config.filters = filters_in_force(agent->filters);
 	raise_descriptor_limit();
 	config.table = agent->shared.interfaces;
 	return interfaces_create(&agent->interfaces, &config);
 }
 
-static int open_live(struct agent *agent)
-{
-	struct live_config config = { .options = agent->options, .servers = &agent->servers };
-	struct filters *filters = NULL;
-	int err = interface_table_create(&agent->shared.interfaces), code;
-
-	if (err)
-		return exit_code(log_error(err, "cannot start"));
-	err = filters_create(&filters, agent->options, 0);
-	if (err)
-		return exit_code(err);
-	config.filters = filters_in_force(filters);
-	config.table = agent->shared.interfaces;
-	code = live_create(&agent->live, &config);
-	filters_destroy(filters);
-	return code;
-}
-
 static int open_capture(struct agent *agent)
 {
+	struct live_config config = { .options = agent->options, .servers = &agent->servers };
 	int code = agent->options->mode == AGENT_PCAP ? 0 : open_dataplane(agent);
 
-	if (code)
-		return code;
-	return agent->dataplane ? open_interfaces(agent) : open_live(agent);
+	if (!code && !agent->dataplane)
+		code = live_create(&agent->live, &config);
+	return code ?: open_interfaces(agent);
 }
 
 static int start(struct agent *agent)
@@ -282,8 +279,6 @@ static void stop(struct agent *agent, bool take_rest)
 	agent->stopping = true;
 	if (agent->interfaces)
 		interfaces_detach(agent->interfaces);
-	if (agent->live)
-		live_shut(agent->live);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_stop(agent->lanes[i], take_rest, END_DEADLINE_NS);
 }
@@ -472,13 +467,9 @@ int agent_run(struct agent *agent)
 	err = loop_run(agent->loop);
 	if (err)
 		log_error(err, "the control loop failed");
-	if (agent->live && !agent->stopping)
-		err = log_error(-ENETDOWN, "there is no interface left to capture on");
 	stop(agent, true);
 	for (unsigned int i = 0; i < agent->lane_count; i++)
 		lane_join(agent->lanes[i]);
-	if (agent->live)
-		live_refresh(agent->live);
 	if (agent->writer)
 		writer_err = writer_finish(agent->writer);
 	agent_account(agent, &account);
@@ -515,8 +506,6 @@ void agent_destroy(struct agent *agent)
 	if (!agent)
 		return;
 	stop(agent, false);
-	live_destroy(agent->live);
-	agent->live = NULL;
 	if (agent->loop) {
 		loop_timer_stop(agent->loop, &agent->counters);
 		loop_timer_stop(agent->loop, &agent->stats);
@@ -543,6 +532,7 @@ void agent_destroy(struct agent *agent)
 	}
 	control_destroy(agent->control);
 	interfaces_destroy(agent->interfaces);
+	live_destroy(agent->live);
 	filters_destroy(agent->filters);
 	interface_table_destroy(agent->shared.interfaces);
 	tls_context_destroy(agent->tls);

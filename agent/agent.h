@@ -20,7 +20,7 @@
 
 #define AGENT_LANES_MAX 64
 
-/* tap: one AF_XDP socket, and whose it is. */
+/* tap: one AF_XDP socket, pcap: one of libpcap's; and whose it is. */
 struct agent_socket {
 	struct source *source;
 	unsigned int lane;
@@ -43,7 +43,7 @@ struct agent {
 	struct filters *filters;
 	struct prefixes lists;	       /* in force */
 	struct watching *watching;     /* NULL: replay, or libpcap */
-	struct interfaces *interfaces; /* NULL: replay, or libpcap */
+	struct interfaces *interfaces; /* NULL: replay */
 	struct live *live;	       /* libpcap; NULL: it is not */
 	struct lane_shared shared;
 	struct lane *lanes[AGENT_LANES_MAX];
@@ -89,9 +89,10 @@ int agent_check_cpus(const struct agent_options *options) must_check;
 int agent_make_lanes(struct agent *agent) must_check;
 
 /*
- * sockets.c: tap. Sources for all queues of an interface, an array of them for the caller to free.
- * error: DATAPLANE_ERROR_LEN bytes.
+ * sockets.c: tap and libpcap. Sources for all queues of an interface, or its directions; an array
+ * of them, with a NULL behind, for the caller to free. error: DATAPLANE_ERROR_LEN bytes.
  */
+bool agent_has_sockets(const struct agent *agent);
 int agent_make_sockets(struct source ***ret, const struct agent *agent,
 		       const struct agent_interface *interface, char *error) must_check;
 /* A lane has them. */

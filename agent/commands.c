@@ -19,11 +19,7 @@ static int run_filter(void *context, const json_t *request, json_t **result, con
 
 	if (agent->filters && agent->interfaces)
 		return filters_command(agent->filters, agent->interfaces, request, result, error);
-	*error = agent->live
-			 ? "this xcapd captures by libpcap (--mode pcap): start it with another "
-			   "filter"
-			 : "this xcapd reads packets from a file (-r): start it with another "
-			   "filter";
+	*error = "this xcapd reads packets from a file (-r): start it with another filter";
 	return -EOPNOTSUPP;
 }
 

@@ -82,7 +82,10 @@ static int take_named(struct interfaces *interfaces, int word)
 	struct netdev device;
 	int err;
 
-	if (!ifindex || netdev_query(&device, ifindex)) {
+	if (interfaces_is_live(interfaces) && !ifindex) {
+		device = interfaces_live_device(name, word);
+		ifindex = device.ifindex;
+	} else if (!ifindex || netdev_query(&device, ifindex)) {
 		log_error(0, "there is no interface %s (xcapd -D lists them)", name);
 		return EXIT_FAILURE;
 	}
@@ -91,7 +94,9 @@ static int take_named(struct interfaces *interfaces, int word)
 		return EXIT_CONFIG;
 	}
 	err = interfaces_add(interfaces, &device, word, error);
-	if (err == -ENODEV || err == -EBUSY || err == -ENOSPC)
+	if (err == -ENODEV && interfaces_is_live(interfaces))
+		log_error(0, "there is no interface %s (xcapd -D lists them): %s", name, error);
+	else if (err == -ENODEV || err == -EBUSY || err == -ENOSPC)
 		log_error(err, "cannot capture on %s", name);
 	else if (err)
 		log_error(0, "%s", error);
@@ -227,6 +232,8 @@ void interfaces_refresh(struct interfaces *interfaces, uint64_t taken_ns)
 
 	if (interfaces->detached)
 		return;
+	if (interfaces_is_live(interfaces))
+		interfaces_live_refresh(interfaces);
 	interfaces_read(interfaces, is_due);
 	interfaces_leave_native(interfaces);
 	for (unsigned int i = 0; i < interfaces->count; i++) {
@@ -250,7 +257,7 @@ void interfaces_detach(struct interfaces *interfaces)
 		return;
 	interfaces->detached = true;
 	for (unsigned int i = 0; i < interfaces->count; i++) {
-		if (interfaces->list[i].attached)
+		if (agent_interface_is_captured(&interfaces->list[i]))
 			interfaces_finish(interfaces, &interfaces->list[i]);
 	}
 	interfaces_read_gone(interfaces);
@@ -269,6 +276,7 @@ void interfaces_destroy(struct interfaces *interfaces)
 		close(interfaces->monitor_fd);
 	for (unsigned int i = 0; i < interfaces->count; i++)
 		timestamps_destroy(interfaces->list[i].timestamps);
+	interfaces_live_release(interfaces);
 	free(interfaces->missing);
 	free(interfaces);
 }

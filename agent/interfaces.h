@@ -12,6 +12,7 @@
 
 #include "agent/interface_account.h"
 #include "agent/interface_table.h"
+#include "agent/live.h"
 #include "agent/options.h"
 #include "agent/timestamps.h"
 #include "bpf/dataplane.h"
@@ -20,20 +21,21 @@
 struct interfaces;
 
 struct agent_interface {
-	struct dataplane_interface *attached; /* NULL: left out, or detached at the end */
+	struct dataplane_interface *attached; /* NULL: left out, or detached at the end; or: */
+	struct live_interface *live;	      /* by libpcap; NULL: left out */
 	char name[16];
 	enum xcap_mode mode;
 	unsigned int ifindex;
 	int word; /* of -i that asked for it */
-	bool is_generic, is_clsact;
+	bool is_generic, is_clsact, is_live;
 	bool was_seen;		       /* while looking what there is */
 	uint64_t started_ns;	       /* UTC */
-	struct timestamps *timestamps; /* NULL: it is left out */
+	struct timestamps *timestamps; /* NULL: it is left out, or by libpcap */
 	struct interface_reading reading;
 	struct loss_alert alerts[INTERFACE_DROP_COUNT];
 };
 
-/* tap: who has the sockets once the lanes run. */
+/* tap and libpcap: who has the sockets once the lanes run. */
 struct interfaces_sockets {
 	/* What comes in is taken from here on. error: DATAPLANE_ERROR_LEN bytes. */
 	int (*open)(void *context, const struct agent_interface *interface, char *error);
@@ -44,10 +46,16 @@ struct interfaces_sockets {
 	void *context;
 };
 
+static inline bool agent_interface_is_captured(const struct agent_interface *interface)
+{
+	return interface->attached || interface->live;
+}
+
 struct interfaces_config {
 	const struct agent_options *options;
 	struct loop *loop;
-	struct dataplane *dataplane;
+	struct dataplane *dataplane; /* NULL: by libpcap */
+	const struct live *live;     /* ... this one; else NULL */
 	struct interface_table *table;
 	const struct filter_set *filters; /* in force; changed by interfaces_set_filters() only */
 	_Atomic uint64_t *stamp_age_ns;	  /* how old a packet's time may be when it comes; grows */

@@ -42,7 +42,7 @@ int interfaces_describe(const struct interfaces *interfaces,
 
 	snprintf(description.name, sizeof(description.name), "%s", interface->name);
 	snprintf(description.description, sizeof(description.description), "time stamps: %s",
-		 timestamps_name(interface->timestamps));
+		 interface->is_live ? "kernel" : timestamps_name(interface->timestamps));
 	memcpy(description.os, interfaces->os, sizeof(description.os));
 	return interface_table_put(interfaces->config.table, interface->ifindex, &description);
 }
@@ -169,23 +169,77 @@ static int tap(struct interfaces *interfaces, struct agent_interface *interface,
 	return 0;
 }
 
+/* They have sockets, each of one interface. */
 static bool has_running_lanes(const struct interfaces *interfaces)
 {
-	return interfaces_is_tap(interfaces) && !interfaces->starting;
+	return (interfaces_is_tap(interfaces) || interfaces_is_live(interfaces)) &&
+	       !interfaces->starting;
 }
 
 static bool are_sockets_closing(const struct interfaces *interfaces, unsigned int ifindex)
 {
 	const struct interfaces_sockets *sockets = &interfaces->config.sockets;
 
-	return has_running_lanes(interfaces) && sockets->are_closing(sockets->context, ifindex);
+	return interfaces_live_is_leaving(interfaces, ifindex) ||
+	       (has_running_lanes(interfaces) && sockets->are_closing(sockets->context, ifindex));
+}
+
+static int add_live(struct interfaces *interfaces, struct agent_interface *interface,
+		    const struct netdev *device, bool *is_listed, char *error)
+{
+	const struct interfaces_sockets *sockets = &interfaces->config.sockets;
+	int err = interfaces_live_attach(interfaces, interface, device, error);
+
+	*is_listed = err != -ENODEV && err != -EBUSY && err != -ENOSPC;
+	if (err || !has_running_lanes(interfaces))
+		return err;
+	err = sockets->open(sockets->context, interface, error);
+	if (err) {
+		/* Some lane may have had one of its sources. */
+		live_close(interface->live);
+		interfaces_live_leave(interfaces, interface);
+		interface->live = NULL;
+	}
+	return err == -ENOSPC ? -EMFILE : err;
+}
+
+/* An interface of the list: it is taken up by the programs. */
+static int add_attached(struct interfaces *interfaces, struct agent_interface *interface,
+			const struct netdev *device, bool *is_listed, char *error)
+{
+	int link_type = netdev_link_type(device);
+	int err = choose_timestamps(interfaces, device, &interface->timestamps, error);
+
+	if (!err && link_type >= 0) {
+		err = interfaces_describe(interfaces, interface, (uint16_t)link_type);
+		if (err) {
+			timestamps_destroy(interface->timestamps);
+			return err;
+		}
+	}
+	/* Described first, as its packets come at once. */
+	if (!err)
+		err = attach(interfaces, device, interface->word, error);
+	if (!err && has_running_lanes(interfaces))
+		err = tap(interfaces, interface, error);
+	if (err) {
+		interface->attached = NULL;
+		timestamps_destroy(interface->timestamps);
+		interface->timestamps = NULL;
+		interface_table_retire(interfaces->config.table, device->ifindex,
+				       clock_ns(CLOCK_MONOTONIC));
+	}
+	*is_listed = err != -ENODEV;
+	/* Somebody else's may never end. */
+	return err == -EBUSY ? -EADDRINUSE : err;
 }
 
 int interfaces_add(struct interfaces *interfaces, const struct netdev *device, int word,
 		   char *error)
 {
 	struct agent_interface *interface = &interfaces->list[interfaces->count];
-	int link_type, err = 0;
+	bool is_listed = false;
+	int err;
 
 	if (interfaces->count == INTERFACE_TABLE_MAX)
 		return -ENOSPC;
@@ -197,40 +251,27 @@ int interfaces_add(struct interfaces *interfaces, const struct netdev *device, i
 		.ifindex = device->ifindex,
 		.word = word,
 		.was_seen = true,
+		.is_live = interfaces_is_live(interfaces),
 	};
 	memcpy(interface->name, device->name, sizeof(interface->name));
-	err = choose_timestamps(interfaces, device, &interface->timestamps, error);
-	link_type = netdev_link_type(device);
-	if (!err && link_type >= 0) {
-		err = interfaces_describe(interfaces, interface, (uint16_t)link_type);
-		if (err) {
-			timestamps_destroy(interface->timestamps);
-			return err;
-		}
-	}
-	/* Described first, as its packets come at once. */
-	if (!err)
-		err = attach(interfaces, device, word, error);
-	if (!err && has_running_lanes(interfaces))
-		err = tap(interfaces, interface, error);
-	if (err) {
-		interface->attached = NULL;
-		timestamps_destroy(interface->timestamps);
-		interface->timestamps = NULL;
-		interface_table_retire(interfaces->config.table, device->ifindex,
-				       clock_ns(CLOCK_MONOTONIC));
-	}
-	if (err != -ENODEV)
-		interfaces->count++;
-	/* Somebody else's may never end. */
-	return err == -EBUSY ? -EADDRINUSE : err;
+	err = interfaces_is_live(interfaces)
+		      ? add_live(interfaces, interface, device, &is_listed, error)
+		      : add_attached(interfaces, interface, device, &is_listed, error);
+	interfaces->count += is_listed;
+	return err;
 }
 
 void interfaces_log_capturing(const struct agent_interface *interface)
 {
-	const char *stamps = timestamps_name(interface->timestamps);
-	const char *why = timestamps_why(interface->timestamps);
+	const char *stamps, *why;
 
+	if (interface->is_live) {
+		log_info("capturing on %s (pcap: by libpcap, its traffic goes on untouched)",
+			 interface->name);
+		return;
+	}
+	stamps = timestamps_name(interface->timestamps);
+	why = timestamps_why(interface->timestamps);
 	if (interface->mode == XCAP_MIRROR)
 		log_info("capturing on %s (mirror%s: its traffic goes on untouched; time stamps: "
 			 "%s%s%s)",
@@ -311,17 +352,22 @@ void interfaces_give_up(struct interfaces *interfaces, struct agent_interface *g
 {
 	struct agent_interface interface = *given;
 	bool was_named = interfaces_kind(interfaces, interface.word) == SELECTION_NAME;
+	bool was_captured = agent_interface_is_captured(given);
 	size_t after = (size_t)(&interfaces->list[interfaces->count] - given) - 1;
 
 	memmove(given, given + 1, after * sizeof(*given));
 	interfaces->count--;
-	if (interface.attached) {
+	if (interface.live) {
+		interfaces_live_leave(interfaces, &interface);
+	} else if (interface.attached) {
 		interfaces_finish(interfaces, &interface);
 		if (has_running_lanes(interfaces))
 			interfaces->config.sockets.close(interfaces->config.sockets.context,
 							 interface.ifindex);
 		interface_table_retire(interfaces->config.table, interface.ifindex,
 				       clock_ns(CLOCK_MONOTONIC));
+	}
+	if (was_captured) {
 		interfaces_read_gone(interfaces);
 		log_line(was_named ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, 0,
 			 "%s %s: capturing on it has ended after %llu packets", interface.name, why,
@@ -348,13 +394,17 @@ static void rename_interface(struct interfaces *interfaces, struct agent_interfa
 	/* What was named goes on, whatever it is called. */
 	if (!was_named)
 		interface->word = word;
-	if (interface->attached)
+	if (agent_interface_is_captured(interface))
 		log_info("%s is called %s now", interface->name, device->name);
 	memcpy(interface->name, device->name, sizeof(interface->name));
-	if (!interface->attached)
-		return;
-	dataplane_rename(interface->attached, device->name);
-	(void)!interfaces_describe(interfaces, interface, dataplane_link_type(interface->attached));
+	if (interface->live) {
+		live_rename(interface->live, device->name);
+		(void)!interfaces_describe(interfaces, interface, live_link_type(interface->live));
+	} else if (interface->attached) {
+		dataplane_rename(interface->attached, device->name);
+		(void)!interfaces_describe(interfaces, interface,
+					   dataplane_link_type(interface->attached));
+	}
 }
 
 void interfaces_present(struct interfaces *interfaces, const struct netdev *device)
@@ -369,7 +419,8 @@ void interfaces_present(struct interfaces *interfaces, const struct netdev *devi
 		return;
 	}
 	word = word_for(interfaces, device);
-	if (word >= 0)
+	/* libpcap opens none that is down: we hear of it once it is up. */
+	if (word >= 0 && (!interfaces_is_live(interfaces) || device->flags & IFF_UP))
 		take_up(interfaces, device, word);
 }
 
@@ -377,7 +428,8 @@ void interfaces_present(struct interfaces *interfaces, const struct netdev *devi
 static void note_all_taken(struct interfaces *interfaces)
 {
 	interfaces->was_all_taken = true;
-	dataplane_prune(interfaces->config.dataplane);
+	if (!interfaces_is_live(interfaces))
+		dataplane_prune(interfaces->config.dataplane);
 	interfaces_read_gone(interfaces);
 	for (size_t i = 0; i < interfaces->words.count; i++)
 		interfaces_note_missing(interfaces, (int)i);
@@ -389,6 +441,18 @@ static int look_at(const struct netdev *device, void *context)
 	return 0;
 }
 
+static bool was_replaced(const struct agent_interface *interface)
+{
+	return (interface->live && !live_is_alive(interface->live)) ||
+	       (interface->attached && !dataplane_is_attached(interface->attached));
+}
+
+/* But libpcap knows it. */
+static bool is_no_device(const struct agent_interface *interface)
+{
+	return interface->live && !interfaces_live_is_device(interface->ifindex);
+}
+
 int interfaces_look_around(struct interfaces *interfaces)
 {
 	int err;
@@ -396,7 +460,7 @@ int interfaces_look_around(struct interfaces *interfaces)
 	interfaces->look_again = false;
 	interfaces->is_postponed = false;
 	for (unsigned int i = 0; i < interfaces->count; i++)
-		interfaces->list[i].was_seen = false;
+		interfaces->list[i].was_seen = is_no_device(&interfaces->list[i]);
 	err = netdev_for_each(look_at, interfaces);
 	if (err) {
 		interfaces->look_again = true;
@@ -407,10 +471,10 @@ int interfaces_look_around(struct interfaces *interfaces)
 
 		if (!interface->was_seen) {
 			interfaces_give_up(interfaces, interface, "is gone");
-		} else if (interface->attached && !interfaces->starting &&
-			   !dataplane_is_attached(interface->attached)) {
-			/* Another has its number. */
-			interfaces_give_up(interfaces, interface, "was replaced");
+		} else if (!interfaces->starting && was_replaced(interface)) {
+			/* Another has its number, or libpcap lost sight of it. */
+			interfaces_give_up(interfaces, interface,
+					   interface->live ? "was closed" : "was replaced");
 			interfaces->look_again = true;
 		}
 	}

@@ -15,6 +15,14 @@
 #define TURN_NS (100 * NS_PER_MS)
 #define START_TURN_NS (2 * NS_PER_SEC)
 
+/* Of an interface that libpcap captured on and does not any more. */
+struct interfaces_leaving {
+	struct interfaces_leaving *next;
+	struct agent_interface interface;
+	uint64_t shut_ns; /* CLOCK_MONOTONIC: nothing has come since */
+	bool is_closed;	  /* the lanes know */
+};
+
 struct interfaces {
 	struct interfaces_config config;
 	struct config_list words; /* of -i, or the one default */
@@ -24,6 +32,9 @@ struct interfaces {
 	struct agent_interface list[INTERFACE_TABLE_MAX];
 	unsigned int count;
 	struct xcap_count gone[XCAP_COUNTER_COUNT];
+	struct interfaces_leaving *leaving;
+	struct xcap_count gone_live[XCAP_COUNTER_COUNT]; /* of those that have left */
+	unsigned int share; /* libpcap: what there was for the buffers at the start */
 	uint64_t gone_nic;
 	uint64_t looked_ns; /* at the drivers' numbers, for losses */
 	char os[64];
@@ -44,6 +55,11 @@ struct interfaces {
 static inline bool interfaces_is_tap(const struct interfaces *interfaces)
 {
 	return interfaces->config.options->mode == AGENT_TAP;
+}
+
+static inline bool interfaces_is_live(const struct interfaces *interfaces)
+{
+	return interfaces->config.live != NULL;
 }
 
 static inline enum selection_kind interfaces_kind(const struct interfaces *interfaces, int word)
@@ -88,3 +104,17 @@ void interfaces_finish(struct interfaces *interfaces, struct agent_interface *in
 void interfaces_begin_turn(struct interfaces *interfaces);
 /* Take up what is there and give up what is not, whatever we were told. */
 int interfaces_look_around(struct interfaces *interfaces);
+
+/* interfaces_live.c: by libpcap. As interfaces_add() takes a device up; error likewise. */
+int interfaces_live_attach(struct interfaces *interfaces, struct agent_interface *interface,
+			   const struct netdev *device, char *error) must_check;
+/* What only libpcap knows by this name, of the word of this number. */
+struct netdev interfaces_live_device(const char *name, int word);
+bool interfaces_live_is_device(unsigned int ifindex);
+/* It is captured on no more; the lanes take what there is of it. */
+void interfaces_live_leave(struct interfaces *interfaces, const struct agent_interface *interface);
+bool interfaces_live_is_leaving(const struct interfaces *interfaces, unsigned int ifindex);
+void interfaces_live_refresh(struct interfaces *interfaces);
+/* Into interfaces->gone. */
+void interfaces_live_read_gone(struct interfaces *interfaces);
+void interfaces_live_release(struct interfaces *interfaces);

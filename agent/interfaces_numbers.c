@@ -29,7 +29,7 @@ static void read_nic(struct agent_interface *interface)
 {
 	struct xcap_nic nic;
 
-	if (!dataplane_nic(interface->attached, &nic))
+	if (interface->attached && !dataplane_nic(interface->attached, &nic))
 		interface->reading.nic = nic;
 }
 
@@ -39,7 +39,9 @@ static void read_one(struct interfaces *interfaces, struct agent_interface *inte
 	struct interface_numbers *numbers = read_lanes(interfaces, interface);
 	struct xcap_count counts[XCAP_COUNTER_COUNT];
 
-	if (!dataplane_counts(interface->attached, counts))
+	if (interface->live)
+		live_counts(interface->live, interface->reading.counts);
+	else if (!dataplane_counts(interface->attached, counts))
 		memcpy(interface->reading.counts, counts, sizeof(counts));
 	if (with_nic)
 		read_nic(interface);
@@ -54,11 +56,13 @@ static void read_one(struct interfaces *interfaces, struct agent_interface *inte
 void interfaces_read(struct interfaces *interfaces, bool with_nic)
 {
 	for (unsigned int i = 0; i < interfaces->count; i++) {
-		if (interfaces->list[i].attached)
+		if (agent_interface_is_captured(&interfaces->list[i]))
 			read_one(interfaces, &interfaces->list[i], with_nic);
 		else if (interfaces->detached)
 			(void)read_lanes(interfaces, &interfaces->list[i]);
 	}
+	if (interfaces_is_live(interfaces))
+		interfaces_live_read_gone(interfaces);
 }
 
 static void tell_one(struct interfaces *interfaces, struct agent_interface *interface)
@@ -80,7 +84,7 @@ static void tell_one(struct interfaces *interfaces, struct agent_interface *inte
 void interfaces_tell(struct interfaces *interfaces)
 {
 	for (unsigned int i = 0; i < interfaces->count; i++) {
-		if (interfaces->list[i].attached)
+		if (agent_interface_is_captured(&interfaces->list[i]))
 			tell_one(interfaces, &interfaces->list[i]);
 	}
 }
@@ -89,8 +93,13 @@ void interfaces_finish(struct interfaces *interfaces, struct agent_interface *in
 {
 	read_nic(interface);
 	(void)read_lanes(interfaces, interface);
-	dataplane_detach(interface->attached, interface->reading.counts);
-	interface->attached = NULL;
+	if (interface->live) {
+		live_shut(interface->live);
+		live_counts(interface->live, interface->reading.counts);
+	} else {
+		dataplane_detach(interface->attached, interface->reading.counts);
+		interface->attached = NULL;
+	}
 	interfaces->gone_nic += interface->reading.nic.missed + interface->reading.nic.fifo;
 	tell_one(interfaces, interface);
 }
@@ -99,6 +108,8 @@ void interfaces_read_gone(struct interfaces *interfaces)
 {
 	struct xcap_count counts[XCAP_COUNTER_COUNT];
 
-	if (dataplane_gone_counts(interfaces->config.dataplane, counts) == 0)
+	if (interfaces_is_live(interfaces))
+		interfaces_live_read_gone(interfaces);
+	else if (dataplane_gone_counts(interfaces->config.dataplane, counts) == 0)
 		memcpy(interfaces->gone, counts, sizeof(counts));
 }

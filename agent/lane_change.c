@@ -35,6 +35,8 @@ static int take_in(struct lane *lane, struct source *source)
 		err = frame_builder_set_count(lane->builder, lane->sources.count + 1);
 	if (!err)
 		err = lane_sources_add(&lane->sources, source);
+	if (!err)
+		lane->settle_ns = MAX(lane->settle_ns, source->delay_ns);
 	list_changed(lane);
 	return err;
 }

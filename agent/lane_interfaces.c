@@ -53,11 +53,16 @@ static void tell(struct lane *lane, struct interface_table_entry *entry, bool de
 static void renew(struct interface_table_entry *entry)
 {
 	struct pcapng_statistics *statistics = &entry->statistics;
+	uint64_t known;
 
 	statistics->delivered = atomic_load(&entry->numbers->taken);
 	statistics->os_dropped = entry->kernel_dropped;
 	for (unsigned int i = 0; i < INTERFACE_LOST_COUNT; i++)
 		statistics->os_dropped += atomic_load(&entry->numbers->lost[i]);
+	/* libpcap's are counted as they are taken. */
+	known = statistics->delivered + statistics->os_dropped;
+	statistics->received = MAX(statistics->received, known);
+	statistics->filter_accepted = MAX(statistics->filter_accepted, known);
 }
 
 struct review {

@@ -38,7 +38,7 @@ static int add_source(struct source_list *list, struct source *source, int cpu, 
 	return 0;
 }
 
-static int make_xsks(struct agent *agent, struct source_list *list)
+static int make_sockets(struct agent *agent, struct source_list *list)
 {
 	const struct agent_interface *interfaces;
 	char error[DATAPLANE_ERROR_LEN];
@@ -49,16 +49,16 @@ static int make_xsks(struct agent *agent, struct source_list *list)
 	interfaces = interfaces_list(agent->interfaces, &count);
 	for (unsigned int i = 0; i < count && !err; i++) {
 		const struct agent_interface *at = &interfaces[i];
-		unsigned int queues = at->attached ? dataplane_queue_count(at->attached) : 0;
 		int node = machine_numa_node("", at->name, at->ifindex);
 
-		if (!queues)
+		if (!agent_interface_is_captured(at))
 			continue;
 		err = agent_make_sockets(&sources, agent, at, error);
 		if (err)
 			return log_error(0, "%s", error), err;
-		for (unsigned int queue = 0; queue < queues; queue++) {
-			int cpu = machine_queue_cpu("", at->name, at->ifindex, queue);
+		for (unsigned int queue = 0; sources[queue]; queue++) {
+			int cpu =
+				at->live ? -1 : machine_queue_cpu("", at->name, at->ifindex, queue);
 
 			if (err)
 				sources[queue]->ops->destroy(sources[queue]);
@@ -101,16 +101,6 @@ static int make_rings(struct agent *agent, struct source_list *list)
 			return err;
 	}
 	return 0;
-}
-
-static int make_live(struct agent *agent, struct source_list *list)
-{
-	struct source *source;
-	int err = 0;
-
-	while (!err && (source = live_hand_over(agent->live)))
-		err = add_source(list, source, -1, -1);
-	return err;
 }
 
 static int make_replay(struct agent *agent, struct source_list *list)
@@ -298,7 +288,7 @@ static int make_lane(struct agent *agent, const struct source_list *list, unsign
 		config.sources[i]->ops->destroy(config.sources[i]);
 	if (!err) {
 		agent->lane_count++;
-		if (options->mode == AGENT_TAP && !options->read)
+		if (agent_has_sockets(agent))
 			err = agent_note_sockets(agent, number, config.sources,
 						 config.source_count);
 	}
@@ -314,15 +304,14 @@ int agent_make_lanes(struct agent *agent)
 	cpu_set_t cpus[AGENT_LANES_MAX];
 	int err;
 
-	err = options->read		   ? make_replay(agent, &list)
-	      : agent->live		   ? make_live(agent, &list)
-	      : options->mode == AGENT_TAP ? make_xsks(agent, &list)
-					   : make_rings(agent, &list);
+	err = options->read		 ? make_replay(agent, &list)
+	      : agent_has_sockets(agent) ? make_sockets(agent, &list)
+					 : make_rings(agent, &list);
 	lanes = options->lanes		     ? (unsigned int)options->lanes
 		: options->mode == AGENT_TAP ? (list.count + QUEUES_PER_LANE - 1) / QUEUES_PER_LANE
 					     : 1;
-	/* For a tap there may be more later. */
-	if (options->mode != AGENT_TAP || !options->lanes)
+	/* There may be more later. */
+	if (!agent_has_sockets(agent) || !options->lanes)
 		lanes = MIN(lanes, list.count);
 	lanes = MIN(MAX(lanes, 1), AGENT_LANES_MAX);
 	agent->taking_lane_count = lanes;

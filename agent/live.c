@@ -3,48 +3,41 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <net/if.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/utsname.h>
+#include <unistd.h>
 
 #include "agent/exit_code.h"
-#include "agent/selection.h"
-#include "bpf/dataplane.h"
+#include "agent/live_filters.h"
 #include "bpf/explain.h"
-#include "bpf/netdev.h"
 #include "common/log.h"
 
 /* Of the kernel's buffers: all together, and of each source. */
 #define BUFFERS_BYTES (64 * MIB)
 #define BUFFER_BYTES_MIN (2 * MIB)
 #define BUFFER_BYTES_MAX (16 * MIB)
-#define ID_OF_NO_DEVICE 0x80000000u
 #define OWN_LEN 4096
-
-struct candidate {
-	char name[16];
-	uint32_t id;
-	bool is_device; /* of the network; else libpcap may know it */
-	bool is_loopback, is_named, is_promiscuous;
-};
 
 struct live {
 	struct live_config config;
-	struct config_list words;
-	const char *default_word;
-	char default_name[16];
-	char os[64];
 	char own[OWN_LEN];
-	struct candidate *candidates;
-	unsigned int candidate_count;
-	struct live_interface *list;
-	unsigned int count;
-	unsigned int handed_over; /* sources */
-	bool is_shut;
+};
+
+struct live_interface {
+	const struct live *live;
+	struct live_device device;
+	char name[16];
+	uint16_t link_type;
+	struct source *sources[LIVE_SOURCES]; /* NULL: not captured, or closed */
+	int fds[LIVE_SOURCES];		      /* their sockets', ours; -1: there is none */
+	struct live_numbers numbers[LIVE_SOURCES];
+	/* A change of filters. */
+	struct live_filters *next[LIVE_SOURCES];
+	char slots[XCAP_FILTERS_MAX][FILTER_NAME_MAX + 1],
+		next_slots[XCAP_FILTERS_MAX][FILTER_NAME_MAX + 1];
+	struct xcap_count before[XCAP_FILTERS_MAX]; /* matched by what had the slot earlier */
 };
 
 static int name_own(struct live *live)
@@ -71,376 +64,331 @@ static int name_own(struct live *live)
 	return 0;
 }
 
-static int add_candidate(struct live *live, const char *name, int word)
-{
-	unsigned int ifindex = if_nametoindex(name), n = live->candidate_count;
-	enum selection_kind kind = selection_kind(live->words.items[word]);
-	struct candidate *grown;
-	struct netdev device;
-
-	if (n == INTERFACE_TABLE_MAX)
-		return -ENOSPC;
-	grown = realloc(live->candidates, (n + 1) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	live->candidates = grown;
-	grown[n] = (struct candidate){
-		.id = ifindex ? ifindex : ID_OF_NO_DEVICE + n,
-		.is_device = ifindex,
-		.is_named = kind == SELECTION_NAME,
-		/* All of them at once would be no small change to a host. */
-		.is_promiscuous = !live->config.options->no_promiscuous && kind != SELECTION_ANY,
-	};
-	snprintf(grown[n].name, sizeof(grown[n].name), "%s", name);
-	if (ifindex && !netdev_query(&device, ifindex))
-		grown[n].is_loopback = device.flags & IFF_LOOPBACK;
-	live->candidate_count++;
-	return 0;
-}
-
-static int look_at(const struct netdev *device, void *context)
-{
-	struct live *live = context;
-	int word = selection_find(&live->words, device->name);
-
-	if (word < 0 || selection_kind(live->words.items[word]) == SELECTION_NAME)
-		return 0;
-	return add_candidate(live, device->name, word);
-}
-
-static int choose(struct live *live)
-{
-	int err = 0;
-
-	live->words = live->config.options->interfaces;
-	if (!live->words.count) {
-		if (dataplane_default_interface(live->default_name)) {
-			log_error(0, "there is no default route to take the interface of: name one "
-				     "by -i (xcapd -D lists them)");
-			return EXIT_FAILURE;
-		}
-		live->default_word = live->default_name;
-		live->words = (struct config_list){ .items = &live->default_word, .count = 1 };
-	}
-	for (size_t i = 0; i < live->words.count && !err; i++) {
-		if (selection_kind(live->words.items[i]) == SELECTION_NAME)
-			err = add_candidate(live, live->words.items[i], (int)i);
-	}
-	if (!err)
-		err = netdev_for_each(look_at, live);
-	return exit_code(err ? log_error(err, "cannot find the interfaces") : 0);
-}
-
-/* Loopback: what leaves there arrives there, once is enough. */
-static bool wants(const struct live *live, const struct candidate *candidate, bool out)
-{
-	switch ((enum agent_direction)live->config.options->direction) {
-	case AGENT_IN:
-		return !out;
-	case AGENT_OUT:
-		return out && !candidate->is_loopback && candidate->is_device;
-	case AGENT_INOUT:
-		return !out || (!candidate->is_loopback && candidate->is_device);
-	}
-	return false;
-}
-
-static uint64_t buffer_bytes(const struct live *live)
-{
-	uint64_t asked = live->config.options->buffer_bytes;
-	uint64_t each = (asked ? asked : BUFFERS_BYTES) / (LIVE_SOURCES * live->candidate_count);
-
-	return asked ? MAX(each, 64 * KIB) : MIN(MAX(each, BUFFER_BYTES_MIN), BUFFER_BYTES_MAX);
-}
-
-static void destroy_sources(struct live_interface *interface)
-{
-	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
-		if (interface->sources[i])
-			interface->sources[i]->ops->destroy(interface->sources[i]);
-		interface->sources[i] = NULL;
-	}
-}
-
-static int describe(const struct live *live, const struct live_interface *interface)
-{
-	const struct agent_options *options = live->config.options;
-	struct pcapng_interface description = {
-		.snaplen = (uint32_t)options->snaplen,
-		.tsresol = 9,
-	};
-	int err;
-
-	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
-		if (interface->sources[i])
-			description.link_type = source_live_link_type(interface->sources[i]);
-	}
-	snprintf(description.name, sizeof(description.name), "%s", interface->name);
-	memcpy(description.os, live->os, sizeof(description.os));
-	err = interface_table_put(live->config.table, interface->id, &description);
-	/* Of this daemon alone: its counters begin at 0. */
-	if (!err)
-		interface_table_set_account(live->config.table, interface->id,
-					    (uint32_t)(interface->started_ns >> 20) | 1);
-	return err;
-}
-
-static int open_one(struct live *live, const struct candidate *candidate, char *error)
-{
-	const struct agent_options *options = live->config.options;
-	struct live_interface *interface = &live->list[live->count];
-	struct source_live_config config = {
-		.ifname = candidate->name,
-		.interface = candidate->id,
-		.snaplen = (uint32_t)options->snaplen,
-		.buffer_bytes = buffer_bytes(live),
-		.promiscuous = candidate->is_promiscuous,
-		.filters = live->config.filters,
-		.own = live->own[0] ? live->own : NULL,
-	};
-	int err = 0;
-
-	*interface = (struct live_interface){
-		.id = candidate->id,
-		.started_ns = clock_ns(CLOCK_REALTIME),
-	};
-	memcpy(interface->name, candidate->name, sizeof(interface->name));
-	for (int out = 0; out < LIVE_SOURCES && !err; out++) {
-		config.direction = !candidate->is_device ? PCAPNG_DIR_UNKNOWN
-				   : out		 ? PCAPNG_DIR_OUT
-							 : PCAPNG_DIR_IN;
-		if (wants(live, candidate, out))
-			err = source_live_create(&interface->sources[out], &config, error);
-	}
-	if (!err) {
-		err = describe(live, interface);
-		if (err)
-			explain(error, err, "cannot capture on %s", candidate->name);
-	}
-	if (err)
-		destroy_sources(interface);
-	else
-		live->count++;
-	return err;
-}
-
 /* What the programs do and libpcap cannot. */
-static int check_abilities(const struct agent_options *options, const struct filter_set *filters)
+static int check_abilities(const struct agent_options *options)
 {
-	static const struct xcap_policy plain;
-
 	switch (agent_options_timestamps(options)) {
 	case AGENT_TIMESTAMPS_NIC:
 	case AGENT_TIMESTAMPS_PTP:
-		log_error(0, "time stamps of network cards take BPF programs, not --mode pcap");
-		return -EINVAL;
+		return log_error(0, "time stamps of network cards take BPF programs, not --mode "
+				    "pcap"),
+		       -EDOM;
 	case AGENT_TIMESTAMPS_AUTO:
 	case AGENT_TIMESTAMPS_KERNEL:
 		break;
 	}
-	if (options->allow.count || options->deny.count || options->decap || options->sample > 1 ||
-	    options->sample_flow > 1) {
-		log_error(0, "--allow, --deny, --decap, --sample and --sample-flow take BPF "
-			     "programs, not --mode pcap");
-		return -EINVAL;
-	}
-	for (unsigned int i = 0; i < filters->count; i++) {
-		if (memcmp(&filters->rules[i].policy, &plain, sizeof(plain)) != 0) {
-			log_error(0,
-				  "filter %s: what is kept of a packet, and samples, take BPF "
-				  "programs, not --mode pcap",
-				  filters->rules[i].name);
-			return -EINVAL;
-		}
-	}
+	if (options->allow.count || options->deny.count || options->decap ||
+	    options->sample_flow > 1)
+		return log_error(0, "--allow, --deny, --decap and --sample-flow take BPF "
+				    "programs, not --mode pcap"),
+		       -EDOM;
 	return 0;
 }
 
-static void describe_filters(struct live *live)
+int live_check_filters(const struct filter_set *filters, char error[FILTER_ERROR_LEN])
 {
-	char text[sizeof(((struct pcapng_interface *)0)->filter)];
+	for (unsigned int i = 0; i < filters->count; i++) {
+		const struct xcap_policy *policy = &filters->rules[i].policy;
 
-	filter_set_describe(live->config.filters, text, sizeof(text));
-	interface_table_set_filter(live->config.table, live->config.filters->generation, text);
-}
-
-static int open_all(struct live *live)
-{
-	char error[EXPLAIN_LEN];
-	int err;
-
-	live->list = calloc(live->candidate_count + 1, sizeof(*live->list));
-	if (!live->list)
-		return exit_code(log_error(-ENOMEM, "cannot start"));
-	describe_filters(live);
-	for (unsigned int i = 0; i < live->candidate_count; i++) {
-		const struct candidate *candidate = &live->candidates[i];
-
-		err = open_one(live, candidate, error);
-		if (err == -ENODEV && candidate->is_named)
-			log_error(0, "there is no interface %s (xcapd -D lists them): %s",
-				  candidate->name, error);
-		else if (err && candidate->is_named)
-			log_error(0, "%s", error);
-		else if (err)
-			log_warning(0, "%s: left out", error);
-		else
-			log_info("capturing on %s (pcap: by libpcap, its traffic goes on "
-				 "untouched)",
-				 candidate->name);
-		if (err && candidate->is_named)
-			return exit_code(err);
+		if (policy->keep == XCAP_KEEP_HEADERS || policy->sample_flow > 1)
+			return explain_only(error, -EDOM,
+					    "filter %s: keep=headers and sample-flow take BPF "
+					    "programs, not --mode pcap",
+					    filters->rules[i].name);
 	}
-	if (live->count)
-		return 0;
-	log_error(0, "there is no interface to capture on: in pcap mode they are taken up at the "
-		     "start only (xcapd -D lists them)");
-	return EXIT_FAILURE;
+	return 0;
 }
 
 int live_create(struct live **ret, const struct live_config *config)
 {
 	struct live *live = calloc(1, sizeof(*live));
-	struct utsname host;
-	int code;
+	int err;
 
 	if (!live)
 		return exit_code(log_error(-ENOMEM, "cannot start"));
 	live->config = *config;
-	if (!uname(&host))
-		snprintf(live->os, sizeof(live->os), "%.20s %.40s", host.sysname, host.release);
-	code = exit_code(name_own(live) ? log_error(-ENOSPC, "too many aggregators") : 0);
-	if (!code && check_abilities(config->options, config->filters))
-		code = EXIT_CONFIG;
-	if (!code)
-		code = choose(live);
-	if (!code)
-		code = open_all(live);
-	if (code) {
+	err = name_own(live) ? log_error(-ENOSPC, "too many aggregators") : 0;
+	if (!err)
+		err = check_abilities(config->options);
+	if (err) {
 		live_destroy(live);
-		return code;
+		return exit_code(err);
 	}
 	*ret = live;
 	return 0;
 }
 
-struct source *live_hand_over(struct live *live)
+void live_destroy(struct live *live)
 {
-	while (live->handed_over < LIVE_SOURCES * live->count) {
-		unsigned int i = live->handed_over++;
-		struct source *source = live->list[i / LIVE_SOURCES].sources[i % LIVE_SOURCES];
+	free(live);
+}
 
-		if (source)
-			return source;
+/* Loopback: what leaves there arrives there, once is enough. */
+static bool wants(const struct live_interface *interface, bool out)
+{
+	const struct live_device *device = &interface->device;
+
+	switch ((enum agent_direction)interface->live->config.options->direction) {
+	case AGENT_IN:
+		return !out;
+	case AGENT_OUT:
+		return out && !device->is_loopback && device->is_device;
+	case AGENT_INOUT:
+		return !out || (!device->is_loopback && device->is_device);
+	}
+	return false;
+}
+
+static uint64_t buffer_bytes(const struct live_interface *interface)
+{
+	uint64_t asked = interface->live->config.options->buffer_bytes;
+	uint64_t each =
+		(asked ? asked : BUFFERS_BYTES) / (LIVE_SOURCES * MAX(interface->device.share, 1u));
+
+	return asked ? MAX(each, 64 * KIB) : MIN(MAX(each, BUFFER_BYTES_MIN), BUFFER_BYTES_MAX);
+}
+
+static struct source_live_config config_of(struct live_interface *interface, unsigned int out,
+					   const struct filter_set *filters)
+{
+	const struct agent_options *options = interface->live->config.options;
+	const char *own = interface->live->own;
+
+	return (struct source_live_config){
+		.ifname = interface->name,
+		.interface = interface->device.id,
+		.direction = !interface->device.is_device ? PCAPNG_DIR_UNKNOWN
+			     : out			  ? PCAPNG_DIR_OUT
+							  : PCAPNG_DIR_IN,
+		.snaplen = (uint32_t)options->snaplen,
+		.buffer_bytes = buffer_bytes(interface),
+		.promiscuous = interface->device.is_promiscuous,
+		.sample = (uint32_t)options->sample,
+		.filters = filters,
+		.own = *own ? own : NULL,
+		.numbers = &interface->numbers[out],
+	};
+}
+
+static void name_slots(char slots[XCAP_FILTERS_MAX][FILTER_NAME_MAX + 1],
+		       const struct filter_set *filters)
+{
+	memset(slots, 0, XCAP_FILTERS_MAX * sizeof(slots[0]));
+	for (unsigned int i = 0; i < filters->count; i++)
+		memcpy(slots[filters->rules[i].slot], filters->rules[i].name, sizeof(slots[0]));
+}
+
+static int open_sources(struct live_interface *interface, const struct filter_set *filters,
+			char *error)
+{
+	struct source_live_config config;
+	int err = 0;
+
+	for (unsigned int out = 0; out < LIVE_SOURCES && !err; out++) {
+		if (!wants(interface, out))
+			continue;
+		config = config_of(interface, out, filters);
+		err = source_live_create(&interface->sources[out], &config, error);
+		if (err)
+			break;
+		interface->link_type = source_live_link_type(interface->sources[out]);
+		if (interface->device.is_device)
+			interface->fds[out] =
+				fcntl(interface->sources[out]->poll_fd, F_DUPFD_CLOEXEC, 0);
+	}
+	return err;
+}
+
+int live_attach(struct live_interface **ret, const struct live *live,
+		const struct live_device *device, const struct filter_set *filters, char *error)
+{
+	struct live_interface *interface = calloc(1, sizeof(*interface));
+	int err;
+
+	if (!interface)
+		return explain(error, -ENOMEM, "cannot capture on %s", device->name);
+	interface->live = live;
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++)
+		interface->fds[i] = -1;
+	interface->device = *device;
+	live_rename(interface, device->name);
+	name_slots(interface->slots, filters);
+	err = open_sources(interface, filters, error);
+	if (!err) {
+		*ret = interface;
+		return 0;
+	}
+	live_discard(interface);
+	return err;
+}
+
+struct source *live_source(const struct live_interface *interface, unsigned int at)
+{
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		if (interface->sources[i] && !at--)
+			return interface->sources[i];
 	}
 	return NULL;
 }
 
-static void read_one(struct live_interface *interface, const struct interface_numbers *numbers)
+uint16_t live_link_type(const struct live_interface *interface)
 {
-	struct xcap_count *counts = interface->reading.counts;
-	uint64_t seen = 0, taken = 0, bytes = 0;
-	struct source_live_counts now;
+	return interface->link_type;
+}
 
-	counts[XCAP_SELF].frames = counts[XCAP_FILTERED].frames = 0;
-	counts[XCAP_RING_FULL].frames = 0;
-	if (numbers)
-		interface->reading.taken =
-			atomic_load_explicit(&numbers->taken, memory_order_acquire);
+bool live_is_alive(const struct live_interface *interface)
+{
 	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
-		if (!interface->sources[i])
-			continue;
-		source_live_counts(interface->sources[i], &now);
-		counts[XCAP_SELF].frames += now.self;
-		counts[XCAP_FILTERED].frames += now.filtered;
-		counts[XCAP_RING_FULL].frames += now.dropped;
-		taken += now.taken;
-		bytes += now.bytes;
-		seen += now.taken + now.filtered + now.self + now.dropped;
-		if (now.is_gone && !interface->is_gone) {
-			interface->is_gone = true;
-			log_warning(0, "%s is gone: capturing on it has ended", interface->name);
-		}
+		if (atomic_load(&interface->numbers[i].is_gone))
+			return false;
 	}
-	counts[XCAP_SEEN].frames = seen;
-	counts[XCAP_HANDED].frames = taken;
+	return true;
+}
+
+void live_rename(struct live_interface *interface, const char *name)
+{
+	snprintf(interface->name, sizeof(interface->name), "%s", name);
+	interface->device.name = interface->name;
+}
+
+static uint64_t get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void live_counts(const struct live_interface *interface,
+		 struct xcap_count counts[XCAP_COUNTER_COUNT])
+{
+	memset(counts, 0, XCAP_COUNTER_COUNT * sizeof(*counts));
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		const struct live_numbers *numbers = &interface->numbers[i];
+		const uint64_t self = get(&numbers->self), filtered = get(&numbers->filtered);
+		const uint64_t dropped = get(&numbers->dropped), taken = get(&numbers->taken);
+		const uint64_t sampled_out = get(&numbers->sampled_out);
+
+		counts[XCAP_SELF].frames += self;
+		counts[XCAP_FILTERED].frames += filtered;
+		counts[XCAP_SAMPLED_OUT].frames += sampled_out;
+		counts[XCAP_RING_FULL].frames += dropped;
+		counts[XCAP_HANDED].frames += taken;
+		counts[XCAP_HANDED].bytes += get(&numbers->bytes);
+		counts[XCAP_SEEN].frames += self + filtered + sampled_out + dropped + taken;
+	}
 	for (unsigned int i = 0; i < XCAP_COUNTER_COUNT; i++)
 		counts[i].wire_packets = counts[i].frames;
-	counts[XCAP_HANDED].bytes = bytes;
 }
 
-void live_read(struct live *live)
+void live_refresh(struct live_interface *interface)
 {
-	for (unsigned int i = 0; i < live->count; i++) {
-		struct live_interface *interface = &live->list[i];
-		struct interface_numbers *numbers =
-			interface_table_numbers(live->config.table, interface->id);
-
-		read_one(interface, numbers);
-		if (numbers)
-			atomic_store_explicit(&numbers->drops,
-					      interface->reading.counts[XCAP_RING_FULL].frames,
-					      memory_order_relaxed);
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		if (interface->sources[i])
+			source_live_refresh(interface->sources[i]);
 	}
 }
 
-static void tell_one(struct live *live, struct live_interface *interface)
+static void forget_next(struct live_interface *interface)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	struct pcapng_statistics statistics;
-	struct interface_account account;
-
-	interface_account_make(&account, &interface->reading);
-	statistics = interface_account_statistics(&account, interface->started_ns,
-						  clock_ns(CLOCK_REALTIME));
-	interface_table_tell(live->config.table, interface->id, &statistics,
-			     interface_account_kernel_dropped(&account));
-	for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
-		loss_alert_warn(&interface->alerts[d], account.dropped[d], now, interface->name,
-				interface_drop_name(d), interface_drop_advice(d));
-}
-
-void live_refresh(struct live *live)
-{
-	live_read(live);
-	for (unsigned int i = 0; i < live->count; i++)
-		tell_one(live, &live->list[i]);
-}
-
-/* Past libpcap, which belongs to the lane's thread: its socket takes nothing more. */
-static void shut(const struct source *source)
-{
-	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog program = { .len = 1, .filter = &none };
-
-	if (setsockopt(source->poll_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
-		log_debug("cannot end the flow of packets");
-}
-
-void live_shut(struct live *live)
-{
-	for (unsigned int i = 0; i < LIVE_SOURCES * live->count && !live->is_shut; i++) {
-		if (live->list[i / LIVE_SOURCES].sources[i % LIVE_SOURCES])
-			shut(live->list[i / LIVE_SOURCES].sources[i % LIVE_SOURCES]);
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		live_filters_destroy(interface->next[i]);
+		interface->next[i] = NULL;
 	}
-	live->is_shut = true;
 }
 
-void live_destroy(struct live *live)
+int live_prepare_filters(struct live_interface *interface, const struct filter_set *filters,
+			 char *error)
 {
-	struct source *source;
+	struct source_live_config config;
+	int err = 0;
 
-	if (!live)
+	forget_next(interface);
+	for (unsigned int i = 0; i < LIVE_SOURCES && !err; i++) {
+		if (!interface->sources[i])
+			continue;
+		config = config_of(interface, i, filters);
+		err = source_live_prepare(&interface->next[i], interface->sources[i], &config,
+					  error);
+	}
+	if (err)
+		forget_next(interface);
+	else
+		name_slots(interface->next_slots, filters);
+	return err;
+}
+
+static struct xcap_count matched_of(const struct live_interface *interface, unsigned int slot)
+{
+	struct xcap_count count = {};
+
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		count.frames += get(&interface->numbers[i].matched[slot].packets);
+		count.bytes += get(&interface->numbers[i].matched[slot].bytes);
+	}
+	return count;
+}
+
+int live_apply_filters(struct live_interface *interface, char *error)
+{
+	int err = 0;
+
+	for (unsigned int slot = 0; slot < XCAP_FILTERS_MAX; slot++) {
+		if (strcmp(interface->slots[slot], interface->next_slots[slot]) != 0)
+			interface->before[slot] = matched_of(interface, slot);
+	}
+	memcpy(interface->slots, interface->next_slots, sizeof(interface->slots));
+	for (unsigned int i = 0; i < LIVE_SOURCES && !err; i++) {
+		if (!interface->next[i])
+			continue;
+		err = source_live_apply(interface->sources[i], interface->next[i]);
+		if (!err)
+			interface->next[i] = NULL;
+	}
+	forget_next(interface);
+	return err ? explain(error, err, "cannot filter on %s", interface->name) : 0;
+}
+
+void live_matched(const struct live_interface *interface,
+		  struct xcap_count counts[XCAP_FILTERS_MAX])
+{
+	for (unsigned int slot = 0; slot < XCAP_FILTERS_MAX; slot++) {
+		counts[slot] = matched_of(interface, slot);
+		counts[slot].frames -= interface->before[slot].frames;
+		counts[slot].wire_packets = counts[slot].frames;
+		counts[slot].bytes -= interface->before[slot].bytes;
+	}
+}
+
+void live_shut(struct live_interface *interface)
+{
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		if (interface->fds[i] >= 0 && live_filters_shut(interface->fds[i]))
+			log_debug("cannot end the flow of packets");
+	}
+}
+
+void live_close(struct live_interface *interface)
+{
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		interface->sources[i] = NULL;
+		if (interface->fds[i] >= 0)
+			close(interface->fds[i]);
+		interface->fds[i] = -1;
+	}
+}
+
+void live_interface_destroy(struct live_interface *interface)
+{
+	if (!interface)
 		return;
-	while ((source = live_hand_over(live)))
-		source->ops->destroy(source);
-	free(live->candidates);
-	free(live->list);
-	free(live);
+	live_close(interface);
+	forget_next(interface);
+	free(interface);
 }
 
-const struct live_interface *live_list(const struct live *live, unsigned int *count)
+void live_discard(struct live_interface *interface)
 {
-	*count = live->count;
-	return live->list;
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++) {
+		if (interface->sources[i])
+			interface->sources[i]->ops->destroy(interface->sources[i]);
+	}
+	live_interface_destroy(interface);
 }

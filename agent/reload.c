@@ -12,8 +12,11 @@ static int reload_filters(struct agent *agent, const struct agent_options *optio
 	char why[EXPLAIN_LEN];
 	int err;
 
+	if (agent->live && (options->allow.count || options->deny.count))
+		return explain_only(error, -EDOM,
+				    "--allow and --deny take BPF programs, not --mode pcap");
 	err = lists_load(&lists, options, error);
-	if (!err)
+	if (!err && agent->dataplane)
 		err = dataplane_set_lists(agent->dataplane, &lists, error);
 	if (err) {
 		prefixes_release(&lists);
@@ -22,7 +25,7 @@ static int reload_filters(struct agent *agent, const struct agent_options *optio
 	err = filters_reload(agent->filters, agent->interfaces, options, error);
 	if (err) {
 		prefixes_release(&lists);
-		if (dataplane_set_lists(agent->dataplane, &agent->lists, why))
+		if (agent->dataplane && dataplane_set_lists(agent->dataplane, &agent->lists, why))
 			log_warning(0, "%s", why);
 		return err;
 	}
@@ -45,8 +48,7 @@ void agent_reload(struct agent *agent)
 		goto out;
 	}
 	if (!agent->filters)
-		log_info("SIGHUP: nothing of the configuration changes while packets are read, or "
-			 "captured by libpcap");
+		log_info("SIGHUP: nothing of the configuration changes while packets are read");
 	else if (reload_filters(agent, &options, error))
 		log_error(0, "SIGHUP: the filters stay as they were: %s", error);
 	else

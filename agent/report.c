@@ -117,15 +117,19 @@ static json_t *interface_account_json(const struct interface_reading *reading)
 static json_t *interface_json(const struct agent_interface *interface)
 {
 	const struct xcap_nic *nic = &interface->reading.nic;
-	const char *hook = interface->mode == XCAP_TAP ? "xdp"
-			   : interface->is_clsact      ? "clsact"
-						       : "tcx";
+	const char *hook = interface->is_live		 ? "libpcap"
+			   : interface->mode == XCAP_TAP ? "xdp"
+			   : interface->is_clsact	 ? "clsact"
+							 : "tcx";
 
 	return json_pack("{s:s,s:i,s:s,s:s,s:b,s:b,s:I,s:o,s:{s:I,s:I,s:I},s:o,s:o}", "name",
 			 interface->name, "ifindex", (int)interface->ifindex, "mode",
-			 interface->mode == XCAP_TAP ? "tap" : "mirror", "hook", hook, "generic",
-			 interface->is_generic, "attached", interface->attached != NULL,
-			 "started_ns", (json_int_t)interface->started_ns, "account",
+			 interface->is_live	       ? "pcap"
+			 : interface->mode == XCAP_TAP ? "tap"
+						       : "mirror",
+			 "hook", hook, "generic", interface->is_generic, "attached",
+			 agent_interface_is_captured(interface), "started_ns",
+			 (json_int_t)interface->started_ns, "account",
 			 interface_account_json(&interface->reading), "nic", "missed",
 			 (json_int_t)nic->missed, "fifo", (json_int_t)nic->fifo, "rx_dropped",
 			 (json_int_t)nic->rx_dropped, "counters",
@@ -147,34 +151,6 @@ static void add_alert(json_t *list, const struct loss_alert *alert, const char *
 					(double)(now - alert->risen_ns) / NS_PER_SEC));
 }
 
-static void add_live_interfaces(json_t *interfaces, const struct live *live)
-{
-	const struct live_interface *list;
-	unsigned int count;
-
-	list = live_list(live, &count);
-	for (unsigned int i = 0; i < count; i++)
-		json_array_append_new(interfaces,
-				      json_pack("{s:s,s:i,s:s,s:s,s:b,s:b,s:I,s:o,s:o}", "name",
-						list[i].name, "ifindex", (int)list[i].id, "mode",
-						"pcap", "hook", "libpcap", "generic", 0, "attached",
-						!list[i].is_gone, "started_ns",
-						(json_int_t)list[i].started_ns, "account",
-						interface_account_json(&list[i].reading),
-						"counters", counters_json(list[i].reading.counts)));
-}
-
-static void add_live_alerts(json_t *alerts, const struct live *live)
-{
-	const struct live_interface *list;
-	unsigned int count;
-
-	list = live_list(live, &count);
-	for (unsigned int i = 0; i < count; i++)
-		for (unsigned int d = 0; d < INTERFACE_DROP_COUNT; d++)
-			add_alert(alerts, &list[i].alerts[d], list[i].name, interface_drop_name(d));
-}
-
 /* Losses that rose of late; those of the journals are of no interface. */
 static json_t *alerts_json(const struct agent *agent)
 {
@@ -182,8 +158,6 @@ static json_t *alerts_json(const struct agent *agent)
 	json_t *list = json_array();
 	unsigned int count = 0;
 
-	if (agent->live)
-		add_live_alerts(list, agent->live);
 	if (agent->interfaces)
 		interfaces = interfaces_list(agent->interfaces, &count);
 	for (unsigned int i = 0; i < count; i++)
@@ -205,8 +179,6 @@ static void add_interfaces(json_t *json, const struct agent *agent)
 
 	json_object_set_new(json, "interfaces", interfaces);
 	json_object_set_new(json, "missing_interfaces", missing);
-	if (agent->live)
-		add_live_interfaces(interfaces, agent->live);
 	if (!agent->interfaces)
 		return;
 	list = interfaces_list(agent->interfaces, &count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tap: the AF_XDP sockets of interfaces, and which lane has them. They are made here, on the
+ * tap and libpcap: the sockets of interfaces, and which lane has them. They are made here, on the
  * control thread, given to a lane, and destroyed here once the lane has released them: neither
  * memory nor the kernel's waiting for its own is on the path of a packet.
  */
@@ -61,8 +61,25 @@ static void tell_memory(const struct agent_interface *interface, struct source *
 			    interface->name, info.whole_len);
 }
 
-int agent_make_sockets(struct source ***ret, const struct agent *agent,
-		       const struct agent_interface *interface, char *error)
+bool agent_has_sockets(const struct agent *agent)
+{
+	return !agent->options->read && (agent->live || agent->options->mode == AGENT_TAP);
+}
+
+static int list_live(struct source ***ret, const struct agent_interface *interface, char *error)
+{
+	struct source **sources = calloc(LIVE_SOURCES + 1, sizeof(*sources));
+
+	if (!sources)
+		return explain(error, -ENOMEM, "cannot capture on %s", interface->name);
+	for (unsigned int i = 0; i < LIVE_SOURCES; i++)
+		sources[i] = live_source(interface->live, i);
+	*ret = sources;
+	return 0;
+}
+
+static int make_xsks(struct source ***ret, const struct agent *agent,
+		     const struct agent_interface *interface, char *error)
 {
 	unsigned int queues = dataplane_queue_count(interface->attached), made = 0;
 	struct source **sources = calloc(queues + 1, sizeof(*sources));
@@ -84,6 +101,13 @@ int agent_make_sockets(struct source ***ret, const struct agent *agent,
 		sources[made - 1]->ops->destroy(sources[made - 1]);
 	free(sources);
 	return err;
+}
+
+int agent_make_sockets(struct source ***ret, const struct agent *agent,
+		       const struct agent_interface *interface, char *error)
+{
+	return interface->live ? list_live(ret, interface, error)
+			       : make_xsks(ret, agent, interface, error);
 }
 
 int agent_note_sockets(struct agent *agent, unsigned int lane, struct source *const *sources,
@@ -131,7 +155,6 @@ static int hand_over(struct agent *agent, struct source *source)
 
 int agent_open_sockets(void *context, const struct agent_interface *interface, char *error)
 {
-	unsigned int queues = dataplane_queue_count(interface->attached);
 	struct agent *agent = context;
 	struct source **sources;
 	int err;
@@ -139,11 +162,11 @@ int agent_open_sockets(void *context, const struct agent_interface *interface, c
 	err = agent_make_sockets(&sources, agent, interface, error);
 	if (err)
 		return err;
-	for (unsigned int i = 0; i < queues; i++) {
+	for (unsigned int i = 0; sources[i]; i++) {
 		if (!err) {
 			err = hand_over(agent, sources[i]);
 			if (err)
-				explain(error, err, "cannot give queue %u of %s to a lane", i,
+				explain(error, err, "cannot give socket %u of %s to a lane", i,
 					interface->name);
 		}
 		if (err)

@@ -10,10 +10,12 @@
  */
 #pragma once
 
+#include <linux/types.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bpf/xcap_abi.h"
 #include "common/loop.h"
 #include "common/pcapng.h"
 #include "common/util.h"
@@ -129,6 +131,19 @@ struct source_xsk_info {
 };
 void source_xsk_info(const struct source *source, struct source_xsk_info *ret);
 
+/* What a source counts, for the control thread to read; it outlives the source. */
+struct live_numbers {
+	_Atomic uint64_t taken, bytes;
+	/* Only what was judged here: the kernel does not count its part. */
+	_Atomic uint64_t filtered, self;
+	_Atomic uint64_t sampled_out;
+	_Atomic uint64_t dropped; /* no room in the kernel's buffer */
+	struct {
+		_Atomic uint64_t packets, bytes;
+	} matched[XCAP_FILTERS_MAX]; /* by slot of the filter */
+	_Atomic bool is_gone;	     /* the device */
+};
+
 struct source_live_config {
 	const char *ifname;
 	uint32_t interface; /* of its packets */
@@ -137,26 +152,26 @@ struct source_live_config {
 	uint32_t snaplen;
 	uint64_t buffer_bytes;
 	bool promiscuous;
+	uint32_t sample; /* of filters that do not say it themselves */
 	const struct filter_set *filters;
 	const char *own; /* an expression: our own upload, left out; NULL: there is none */
+	struct live_numbers *numbers;
 };
 /*
- * error: EXPLAIN_LEN bytes. -EPERM; -ENODEV: there is no such device. A source of a device that is
- * gone is at its end.
+ * error: EXPLAIN_LEN bytes. -EPERM; -ENODEV: there is no such device. What follows is for the
+ * control thread, which made it, while a lane has it.
  */
 int source_live_create(struct source **ret, const struct source_live_config *config,
 		       char *error) must_check;
 uint16_t source_live_link_type(const struct source *source); /* pcapng LinkType */
-
-struct source_live_counts {
-	uint64_t taken, bytes;
-	uint64_t filtered, self; /* only what was judged here: the kernel does not count its part */
-	uint64_t dropped;	 /* no room in the kernel's buffer */
-	bool is_gone;		 /* the device */
-};
-/* Any thread. */
-void source_live_counts(const struct source *source, struct source_live_counts *ret);
-
+/* Other filters: of config what is about them counts. */
+struct live_filters;
+int source_live_prepare(struct live_filters **ret, const struct source *source,
+			const struct source_live_config *config, char *error) must_check;
+/* They are in force from now on, and the source's. On failure nothing has changed. */
+int source_live_apply(struct source *source, struct live_filters *filters) must_check;
+/* Now and then: what a change has left to be done. */
+void source_live_refresh(struct source *source);
 struct source_pcap_config {
 	const char *path;   /* "-": standard input */
 	const char *label;  /* name of what was recorded; NULL: names in the file, else its own */

@@ -412,28 +412,107 @@ count_of() {
 	run ! grep -i "late" "$BATS_TEST_TMPDIR/aggregator.log"
 }
 
-@test "pcap: of several interfaces one may go, with the last one the capture ends" {
+@test "pcap: interfaces are taken up when they come, and given up when they go" {
 	two_hosts
 	veth_pair a va b vb addr=10.2.0.1/24,10.2.0.2/24
-	capture --mode pcap -i wb,vb
+	capture --mode pcap -i wb -i 'v*'
+	in_ns a ping -q -c 3 -i 0.01 10.2.0.2 >/dev/null
+	wait_for 5 status_reaches cap .account.delivered 6
 	in_ns b ip link del vb
-	wait_for 5 logged cap "vb is gone"
+	wait_for 5 logged cap "vb was removed"
+	wait_for 5 logged cap "no interface that is meant by v"
+	equal "missing" "$(status cap '.missing_interfaces | join(" ")')" 'v*'
+	at_least "of what is gone" "$(status cap .gone_interfaces.counters.handed.frames)" 6
 	pings 2
+	# Down at first: libpcap opens it once it is up.
+	veth_pair a ua b vc addr=10.3.0.1/24,10.3.0.2/24
+	wait_for 5 logged cap "capturing on vc"
+	in_ns a ping -q -c 4 -i 0.01 10.3.0.2 >/dev/null
 	in_ns b ip link del wb
-	ended cap || true
-	equal "exit status" "${STATUS[cap]}" 1
-	logged cap "no interface left"
-	equal "seen" "$(icmp "$OUT")" 4
+	wait_for 5 logged cap "waiting for wb to come back"
+	veth_pair a wa b wb addr=10.1.0.1/24,10.1.0.2/24
+	wait_for 5 logged_times cap "capturing on wb" 2
+	pings 5
+	wait_for 5 status_reaches cap .account.delivered 28
+	seen_is_delivered cap
+	equal "interfaces" "$(status cap '[.interfaces[].name] | sort | join(" ")')" "vc wb"
+	stop cap
+	equal "seen" "$(icmp "$OUT")" 28
+	equal "on vb" "$(count_of net 10.2.0.0/24 and icmp)" 6
+	equal "on vc" "$(count_of net 10.3.0.0/24 and icmp)" 8
+	in_time_order "$OUT"
 }
 
-@test "pcap: no such interface, or none at all, is said" {
+# logged_times NAME TEXT COUNT
+logged_times() {
+	at_least "lines" "$(grep -c "$2" "$BATS_TEST_TMPDIR/$1.log")" "$3"
+}
+
+@test "pcap: any takes what comes, and a name stays through a rename and a time down" {
+	two_hosts
+	capture --mode pcap -i any
+	equal "interfaces" "$(status cap '[.interfaces[].name] | sort | join(" ")')" "lo wb"
+	in_ns b ip link set wb down
+	in_ns b ip link set wb up
+	wait_for 5 pings 1
+	wait_for 5 status_reaches cap .account.delivered 2
+	in_ns b ip link set wb name wc
+	wait_for 5 logged cap "wb is called wc now"
+	wait_for 5 pings 1
+	# libpcap looks for the old name, and ends: it is opened anew.
+	in_ns b ip link set wc down
+	in_ns b ip link set wc up
+	wait_for 5 logged cap "capturing on wc"
+	wait_for 5 pings 1
+	veth_pair a va b vb addr=10.2.0.1/24,10.2.0.2/24
+	wait_for 5 logged cap "capturing on vb"
+	in_ns a ping -q -c 3 -i 0.01 10.2.0.2 >/dev/null
+	stop cap
+	equal "on vb" "$(count_of net 10.2.0.0/24 and icmp)" 6
+	at_least "on wb and wc" "$(count_of net 10.1.0.0/24 and icmp)" 6
+	capinfos "$OUT" 2>/dev/null | grep -q "Name = wc" || fail "no interface wc"
+}
+
+@test "pcap: no such interface is said, and a pattern waits for one" {
 	two_hosts
 	run -1 in_ns b "$XCAP_BIN/xcapd" --name cap --run-dir "$RUN_DIR" --mode pcap -i nope0 \
 		-w /dev/null
 	[[ $output == *"there is no interface nope0"* ]]
-	run -1 in_ns b "$XCAP_BIN/xcapd" --name cap --run-dir "$RUN_DIR" --mode pcap -i 'nope*' \
-		-w /dev/null
-	[[ $output == *"there is no interface to capture on"* ]]
+	capture --mode pcap -i 'nope*'
+	logged cap "no interface that is meant by nope"
+	veth_pair a na b nope1 addr=10.2.0.1/24,10.2.0.2/24
+	wait_for 5 logged cap "capturing on nope1"
+	in_ns a ping -q -c 3 -i 0.01 10.2.0.2 >/dev/null
+	stop cap
+	equal "seen" "$(icmp "$OUT")" 6
+}
+
+@test "pcap: what takes BPF programs is refused, at the start and later" {
+	local -a run
+	local words
+
+	two_hosts
+	run=("$XCAP_BIN/xcapd" --name cap --run-dir "$RUN_DIR" --mode pcap -i wb -w /dev/null)
+	for words in "--allow 10.0.0.0/8" "--deny 10.0.0.0/8" --decap "--sample-flow 5" "-j nic"; do
+		# shellcheck disable=SC2086
+		run -78 in_ns b "${run[@]}" $words
+		[[ $output == *"BPF programs, not --mode pcap"* ]] || fail "$words: $output"
+	done
+	for words in keep=headers+20 sample-flow=3; do
+		run -78 in_ns b "${run[@]}" --named-filter "x $words: icmp"
+		[[ $output == *"filter x: "*"not --mode pcap"* ]] || fail "$words: $output"
+	done
+	capture --mode pcap -i wb
+	run -1 filter_of cap add x keep=headers icmp
+	[[ $output == *"filter x: "*"not --mode pcap"* ]] || fail "$output"
+	equal "generation" "$(status cap .filters.generation)" 1
+	stop cap
+}
+
+filter_of() {
+	local name=$1
+	shift
+	"$XCAP_BIN/xcapctl" --socket "$RUN_DIR/$name.sock" filter "$@"
 }
 
 # --- native XDP ----------------------------------------------------------------------------------

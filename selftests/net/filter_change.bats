@@ -7,6 +7,7 @@
 load helpers
 
 CHANGES=${XCAP_TEST_FILTER_CHANGES:-60}
+PAUSE=0 # seconds behind every fourth change
 # By the source port's low bits: 0 always matches, 1 and 2 by turns, 3 never.
 ODD='udp[0:2] & 3 = 0 or udp[0:2] & 3 = 1'
 EVEN='udp[0:2] & 3 = 0 or udp[0:2] & 3 = 2'
@@ -54,6 +55,7 @@ changed_under_load() {
 	began=$EPOCHREALTIME
 	for ((i = 0; i < CHANGES; i++)); do
 		filter f set "$([ $((i % 2)) -eq 0 ] && echo "$EVEN" || echo "$ODD")" >/dev/null
+		[ $((i % 4)) -ne 3 ] || sleep "$PAUSE"
 	done
 	took=$(awk "BEGIN { print $EPOCHREALTIME - $began }")
 	stop gen
@@ -79,6 +81,12 @@ changed_under_load() {
 	changed_under_load --mode tap
 }
 
+# 0.1 s after a change the kernel judges, too: it is to happen between some of them.
+@test "pcap: filters change under load, and each packet is judged by one of them" {
+	PAUSE=0.25
+	changed_under_load --mode pcap -s 60
+}
+
 # send PORT...: ten packets to each.
 send() {
 	local port
@@ -100,14 +108,14 @@ in_force() {
 		jq '.instances[0].interfaces[0].filter_generation'
 }
 
-@test "filters are added, replaced and deleted by name; what any of them matches is captured" {
+changed_by_name() {
 	local file=$BATS_TEST_TMPDIR/named.pcapng
 
 	new_ns a
 	new_ns b
 	veth_pair a wa b wb
 	start_agent f b -i wb -Q in -w "$file" --named-filter 'nine: udp port 9' \
-		--named-filter 'ten priority=5: udp port 10'
+		--named-filter 'ten priority=5: udp port 10' "$@"
 	send 9 10 11
 	wait_for 5 has_packets "$file" 20
 	filter f add eleven priority=9 'udp port 11' >/dev/null
@@ -117,7 +125,7 @@ in_force() {
 	filter f add nine 'udp port 10' >/dev/null
 	send 9 10 11
 	wait_for 5 has_packets "$file" 60
-	equal "generation in the kernel" "$(in_force)" 4
+	[ $# -gt 0 ] || equal "generation in the kernel" "$(in_force)" 4
 	equal "matched" "$(filter f list --json | jq -c '[.filters[] | .matched]')" '[20,30]'
 	equal "in the status" "$(status f '.filters | [.generation, .filters[].name] | join(" ")')" \
 		"4 eleven nine"
@@ -130,6 +138,48 @@ in_force() {
 		sed -n 's/.*Filter string = //p')" "ten: udp port 10; nine: udp port 9
 eleven: udp port 11; nine: udp port 9
 eleven: udp port 11; nine: udp port 10"
+}
+
+@test "filters are added, replaced and deleted by name; what any of them matches is captured" {
+	changed_by_name
+}
+
+@test "pcap: filters are added, replaced and deleted by name" {
+	changed_by_name --mode pcap
+}
+
+@test "pcap: filters say what is kept, and sample; a change is all or nothing" {
+	local file=$BATS_TEST_TMPDIR/kept.pcapng
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	start_agent f b --mode pcap -i wb -Q in -w "$file" --named-filter 'nine keep=60: udp port 9' \
+		--named-filter 'ten: udp port 10' --named-filter 'sampled sample=4: udp port 11'
+	in_ns a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --count 4000 --rate 20000 \
+		--dst-port 11 --size 100 >/dev/null
+	for port in 9 10 12; do
+		in_ns a "$XCAP_BIN/xcap-gen" -i wa --dst-mac "$(mac b wb)" --count 10 --rate 10000 \
+			--dst-port "$port" --size 100 >/dev/null
+	done
+	wait_for 5 has_matched '[10,10,4000]'
+	run -1 --separate-stderr filter f add wrong 'udp prt 10'
+	[[ $stderr == *"cannot filter on wb: "*"syntax error"* ]] || fail "$stderr"
+	equal "generation" "$(status f .filters.generation)" 1
+	at_least "left out" "$(status f .account.sampled_out)" 2600
+	at_most "left out" "$(status f .account.sampled_out)" 3400
+	equal "in rings and pending" "$(status f '.account.in_rings + .account.pending')" 0
+	stop f
+	equal "kept of 9" "$(tshark -n -r "$file" -Y udp.port==9 -T fields -e frame.cap_len \
+		-e frame.len 2>/dev/null | sort | uniq -c | xargs)" "10 60 100"
+	equal "kept of 10" "$(tshark -n -r "$file" -Y udp.port==10 -T fields -e frame.cap_len \
+		2>/dev/null | sort | uniq -c | xargs)" "10 100"
+	equal "none of 12" "$(tshark -n -r "$file" -Y udp.port==12 2>/dev/null | wc -l)" 0
+}
+
+# has_matched COUNTS: of the filters of f, in their order.
+has_matched() {
+	equal "matched" "$(filter f list --json | jq -c '[.filters[] | .matched]')" "$1"
 }
 
 @test "what cannot come into force changes nothing, and says why" {
@@ -214,14 +264,14 @@ hosts() {
 		"$BATS_TEST_TMPDIR/f.log" | paste -sd,)" "tcp port 10,tcp port 11,tcp port 11"
 }
 
-@test "SIGHUP reads the filters again; a file with a mistake changes nothing" {
+reread_at_sighup() {
 	local file=$BATS_TEST_TMPDIR/reread.pcapng config=$BATS_TEST_TMPDIR/xcapd.yaml
 
 	new_ns a
 	new_ns b
 	veth_pair a wa b wb
 	echo 'filter: udp port 9' >"$config"
-	start_agent f b -i wb -Q in -w "$file" --config "$config"
+	start_agent f b -i wb -Q in -w "$file" --config "$config" "$@"
 	printf '%s\n' 'filter: udp port 10' 'named_filter: ["dns priority=2: udp port 11"]' >"$config"
 	kill -HUP "${PIDS[f]}"
 	wait_for 5 logged f 'filters, generation 2'
@@ -232,9 +282,17 @@ hosts() {
 	wait_for 5 logged f 'SIGHUP: everything stays as it was'
 	send 9 10 11
 	wait_for 5 has_packets "$file" 40
-	equal "generation" "$(in_force)" 2
+	equal "generation" "$(status f .filters.generation)" 2
 	stop f
 	equal "captured" "$(packets "$file")" 40
+}
+
+@test "SIGHUP reads the filters again; a file with a mistake changes nothing" {
+	reread_at_sighup
+}
+
+@test "pcap: SIGHUP reads the filters again, and takes no lists of addresses" {
+	reread_at_sighup --mode pcap
 }
 
 @test "a daemon after kill -9 goes on with filters of its own, and the store tells them apart" {
