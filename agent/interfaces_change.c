@@ -121,6 +121,7 @@ static int attach(struct interfaces *interfaces, const struct netdev *device, in
 		.directions = directions[options->direction],
 		.filters = interfaces->config.filters,
 		.decap = options->decap,
+		.may_differ = interfaces_kind(interfaces, word) != SELECTION_NAME,
 		.usual = { .sample = (uint32_t)options->sample,
 			   .sample_flow = (uint32_t)options->sample_flow },
 		.force = options->force,

@@ -48,7 +48,8 @@ struct dataplane_interface_config {
 	unsigned int directions; /* enum xcap_direction bits; both on loopback: arriving only */
 	const struct filter_set *filters; /* during the call; no rules: everything */
 	bool decap;			  /* they also see what tunnels carry */
-	struct xcap_policy usual;	  /* sampling, where no filter says another; not keep */
+	bool may_differ;	  /* a filter that is none of its link type matches nothing there */
+	struct xcap_policy usual; /* sampling, where no filter says another; not keep */
 	bool force; /* tap: default route's interface, foreign XDP program; then it is not pinned */
 	bool generic; /* tap: do not try native XDP */
 	bool stamps;  /* ask the driver for the network card's time: dataplane_set_clock() */

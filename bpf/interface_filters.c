@@ -2,6 +2,7 @@
 /* The filters of an interface, and their change while it captures. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -69,6 +70,61 @@ static int translate_other(struct dataplane_interface *interface, const struct f
 	return err;
 }
 
+static int match_nothing(struct filter_program **ret, char *why)
+{
+	static const struct filter_insn no = { .code = BPF_RET | BPF_K };
+
+	return filter_from_classic(ret, &no, 1, why);
+}
+
+/* Without the filters that only another link type knows: -EINVAL if one is wrong everywhere. */
+static int keep_known(struct filter_set *set, const struct dataplane_interface *interface,
+		      char *why)
+{
+	char not_here[FILTER_ERROR_LEN];
+	int err = 0;
+
+	for (unsigned int i = 0; i < set->count && !err;) {
+		const char *name = set->rules[i].name;
+
+		if (!filter_set_check(set, i, interface->link_type, not_here)) {
+			i++;
+			continue;
+		}
+		err = filter_set_check(set, i, LINKTYPE_ETHERNET, why);
+		if (err)
+			break;
+		log_warning(0, "filter %s matches nothing on %s: %s", name, interface->config.name,
+			    not_here);
+		err = filter_set_delete(set, name);
+	}
+	return err;
+}
+
+/*
+ * Of many interfaces some may be of a kind that a filter is not for, such as `vlan` on a tun
+ * device: they would keep it from all the others.
+ */
+static int compile_own(struct filter_program **ret, const struct dataplane_interface *interface,
+		       const struct filter_set *filters, char *why)
+{
+	int err = filter_set_compile(ret, filters, interface->link_type, why);
+	struct filter_set set;
+
+	if (err != -EINVAL || !interface->config.may_differ ||
+	    interface->link_type == LINKTYPE_ETHERNET)
+		return err;
+	err = filter_set_copy(&set, filters);
+	if (err)
+		return explain(why, err, "cannot compile the filters");
+	err = keep_known(&set, interface, why);
+	if (!err)
+		err = set.count ? filter_set_compile(ret, &set, interface->link_type, why)
+				: match_nothing(ret, why);
+	filter_set_release(&set);
+	return err;
+}
+
 int interface_compile_filters(struct dataplane_interface *interface,
 			      const struct filter_set *filters, char *error)
 {
@@ -80,7 +136,7 @@ int interface_compile_filters(struct dataplane_interface *interface,
 	interface_forget_code(interface);
 	interface->generation = filters ? filters->generation : 0;
 	if (filters)
-		err = filter_set_compile(&program, filters, interface->link_type, why);
+		err = compile_own(&program, interface, filters, why);
 	if (!err && program)
 		err = filter_translate(&interface->filter, program, hook, why);
 	filter_destroy(program);

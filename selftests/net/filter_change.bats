@@ -320,3 +320,35 @@ reread_at_sighup() {
 udp port 11
 udp port 9"
 }
+
+@test "a filter that is none for a link type matches nothing there, by name it is refused" {
+	local file=$BATS_TEST_TMPDIR/kinds.pcapng
+
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	in_ns b ip tuntap add dev tun9 mode tun
+	in_ns b ip link set tun9 addrgenmode none
+	in_ns b ip address add 10.3.0.1/24 dev tun9
+	in_ns b ip link set tun9 up
+	start echo b "$HELPERS/tun_echo" tun9
+	# At the start, and later.
+	start_agent f b -i any -w "$file" ether host 02:00:00:00:00:99
+	equal "captured on" "$(status f '[.interfaces[] | select(.attached) | .name] | sort | join(" ")')" \
+		"lo tun9 wb"
+	run -0 logged f "filter default matches nothing on tun9: ethernet"
+	wait_for 5 in_ns b ping -q -c 1 -W 1 10.3.0.2
+	equal "captured" "$(status f '.account.delivered + .account.pending')" 0
+	filter f add tags 'vlan 9' >/dev/null
+	run -0 logged f "filter tags matches nothing on tun9: no VLAN"
+	filter f add ping icmp >/dev/null
+	run -1 --separate-stderr filter f add wrong 'icmp prt'
+	[[ $stderr == *"filter wrong: "*"syntax error"* ]] || fail "$stderr"
+	in_ns b ping -q -c 5 -i 0.01 10.3.0.2
+	stop f
+	equal "pings on tun9" "$(tshark -n -r "$file" -Y 'frame.interface_name == "tun9" && icmp' \
+		2>/dev/null | wc -l)" 10
+	start_agent n b -i wb,tun9 -w "$file"
+	run -1 --separate-stderr filter n set vlan
+	[[ $stderr == *"cannot filter on tun9: no VLAN"* ]] || fail "$stderr"
+}
