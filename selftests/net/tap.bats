@@ -114,7 +114,7 @@ replay_through() {
 	veth_pair a wa b wb mtu=9000 addr=10.1.0.1/24,10.1.0.2/24
 	in_ns a ip neigh replace 10.1.0.2 dev wa lladdr "$(mac b wb)"
 	start_agent cap b -i wb --mode tap -w "$BATS_TEST_TMPDIR/cap.pcapng"
-	run ! in_ns a ping -q -c 3 -i 0.2 -W 1 -s 6000 -M do 10.1.0.2
+	run ! in_ns a ping -q -c 3 -i 0.2 -W 1 -s 6000 -M "do" 10.1.0.2
 	if printf '6.6\n%s\n' "$(uname -r)" | sort -V -C; then
 		run ! logged cap "takes no frames in pieces"
 		stop cap
