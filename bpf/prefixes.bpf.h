@@ -35,7 +35,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(map_flags, PREFIXES_MAP_FLAGS);
 	__type(key, __u32);
-	__type(value, struct xcap_prefix);
+	__type(value, struct xcap_prefixes);
 } xcap_prefixes SEC(".maps");
 
 struct {
@@ -54,31 +54,48 @@ struct {
 	__type(value, struct xcap_list_counts);
 } xcap_listed SEC(".maps");
 
-/* The state of a prefix's element, 0: there is none. */
+/* Is that the address at this place, and the length? */
+static __always_inline bool prefixes_is_at(__u64 place, __u64 high, __u64 low, __u32 length)
+{
+	__u32 element = (__u32)place, at = place >> 32 & 0xff;
+	const struct xcap_prefixes *prefixes;
+
+	if (place >> 40 != length || at >= XCAP_PREFIXES_LONG_EACH)
+		return false;
+	prefixes = bpf_map_lookup_elem(&xcap_prefixes, &element);
+	return prefixes && prefixes->longs[at].high == high && prefixes->longs[at].low == low;
+}
+
+/* What is written at a prefix, plus 1; 0: there is none. */
 __noinline __u32 prefixes_find(__u64 high, __u64 low, __u32 length)
 {
-	__u64 hash = xcap_prefix_hash(high, low, length);
-	const struct xcap_prefix *prefix;
-	__u32 slot, bit, element;
-	const __u64 *hints;
+	__u64 hash = xcap_prefix_hash(high, low, length, xcap_lists.seed);
+	__u64 bits = xcap_prefix_bits(hash);
+	const struct xcap_prefixes *prefixes;
+	struct xcap_prefix_slot slot;
+	const __u64 *hint;
+	__u32 element, tag;
 
-	if (!xcap_lists.slots)
+	if (!xcap_lists.elements)
 		return 0;
-	bit = xcap_prefix_bit(hash, xcap_lists.bits);
-	element = bit / 64;
-	hints = bpf_map_lookup_elem(&xcap_hints, &element);
-	if (!hints || !(*hints >> bit % 64 & 1))
+	element = xcap_prefix_hint(hash, high, low, xcap_lists.network, xcap_lists.lines);
+	hint = bpf_map_lookup_elem(&xcap_hints, &element);
+	if (!hint || (*hint & bits) != bits)
 		return 0;
-	slot = xcap_prefix_slot(hash, xcap_lists.slots);
-	for (__u32 i = 0; i < XCAP_PREFIX_PROBES; i++, slot++) {
-		prefix = bpf_map_lookup_elem(&xcap_prefixes, &slot);
-		if (!prefix || !prefix->state)
-			break;
-		if (prefix->address[1] == low && prefix->address[0] == high &&
-		    prefix->length == length)
-			return prefix->state;
+	slot = xcap_prefix_slot(hash, *hint, xcap_lists.elements);
+	prefixes = bpf_map_lookup_elem(&xcap_prefixes, &slot.element);
+	if (!prefixes || slot.at >= XCAP_PREFIXES_EACH)
+		return 0;
+	tag = prefixes->tags >> slot.at * 9 & 511;
+	if (tag >> 2 != xcap_prefix_code(length))
+		return 0;
+	if (xcap_prefix_is_long(length)) {
+		if (!prefixes_is_at(prefixes->halves[slot.at], high, low, length))
+			return 0;
+	} else if (prefixes->halves[slot.at] != high) {
+		return 0;
 	}
-	return 0;
+	return tag & 3;
 }
 
 static __always_inline __u64 prefixes_mask(__u32 length)
@@ -96,11 +113,11 @@ prefixes_search(__u64 high, __u64 low, const volatile __u8 *lengths, __u32 lengt
 		if (middle >= lengths_max)
 			break;
 		length = lengths[middle];
-		if (length <= 64)
-			state = prefixes_find(high & prefixes_mask(length), 0, length);
-		else
+		if (xcap_prefix_is_long(length))
 			state = prefixes_find(high, low & prefixes_mask((length - 64) & 127),
 					      length);
+		else
+			state = prefixes_find(high & prefixes_mask(length & 127), 0, length);
 		if (state) {
 			found = state;
 			from = middle + 1;
@@ -111,9 +128,9 @@ prefixes_search(__u64 high, __u64 low, const volatile __u8 *lengths, __u32 lengt
 	return found - 1;
 }
 
-static __always_inline enum xcap_verdict prefixes_ipv4(__u64 high, __u64 low)
+static __always_inline enum xcap_verdict prefixes_ipv4(__u32 address)
 {
-	__u32 network = (__u32)low >> 8, element = network / 32;
+	__u32 network = address >> 8, element = network / 32;
 	const __u64 *networks;
 	enum xcap_verdict verdict;
 
@@ -125,8 +142,8 @@ static __always_inline enum xcap_verdict prefixes_ipv4(__u64 high, __u64 low)
 	verdict = *networks >> network % 32 * 2 & 3;
 	if (verdict != XCAP_LONGER)
 		return verdict;
-	return prefixes_search(high, low, xcap_lists.ipv4_lengths, sizeof(xcap_lists.ipv4_lengths),
-			       xcap_lists.ipv4_count);
+	return prefixes_search((__u64)address << 32, 0, xcap_lists.ipv4_lengths,
+			       sizeof(xcap_lists.ipv4_lengths), xcap_lists.ipv4_count);
 }
 
 /* enum xcap_verdict of an address. */
@@ -139,7 +156,7 @@ __noinline __u32 prefixes_verdict(const struct in6_addr *address)
 	high = (__u64)bpf_ntohl(address->u6_addr32[0]) << 32 | bpf_ntohl(address->u6_addr32[1]);
 	low = (__u64)bpf_ntohl(address->u6_addr32[2]) << 32 | bpf_ntohl(address->u6_addr32[3]);
 	if (!high && low >> 32 == 0xffff)
-		return prefixes_ipv4(high, low);
+		return prefixes_ipv4((__u32)low);
 	return prefixes_search(high, low, xcap_lists.ipv6_lengths, sizeof(xcap_lists.ipv6_lengths),
 			       xcap_lists.ipv6_count);
 }

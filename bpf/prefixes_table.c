@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define LENGTHS 129
-#define HINTS_EACH 12	     /* bits for each node, at least */
 #define SHORT_IPV4 (96 + 24) /* up to here the table xcap_ipv4 knows it */
 
 struct lengths {
@@ -30,7 +29,7 @@ struct builder {
 	struct stack stacks[2];	  /* by is_ipv4 */
 	bool present[2][LENGTHS]; /* the same */
 	struct lengths lengths[2];
-	struct xcap_prefix *nodes;
+	struct prefixes_node *nodes;
 	size_t count, room;
 };
 
@@ -107,7 +106,7 @@ static void find_lengths(struct builder *builder, const struct prefixes *prefixe
 /* A prefix, or a signpost to it, in the network of the last one pushed. */
 static int add_node(struct builder *builder, const struct prefix *prefix, unsigned int length)
 {
-	struct xcap_prefix *grown;
+	struct prefixes_node *grown, *node;
 	size_t room;
 
 	if (builder->count == builder->room) {
@@ -118,12 +117,18 @@ static int add_node(struct builder *builder, const struct prefix *prefix, unsign
 		builder->nodes = grown;
 		builder->room = room;
 	}
-	builder->nodes[builder->count++] = (struct xcap_prefix){
-		.address = { prefix->address[0] & mask(length, 0),
-			     prefix->address[1] & mask(length, 1) },
-		.length = length,
-		.state = verdict_at(builder, prefix->is_ipv4, length) + 1,
+	node = &builder->nodes[builder->count++];
+	*node = (struct prefixes_node){
+		.high = prefix->address[0] & mask(length, 0),
+		.low = prefix->address[1] & mask(length, 1),
+		.length = (uint8_t)length,
+		.state = (uint8_t)(verdict_at(builder, prefix->is_ipv4, length) + 1),
 	};
+	if (prefix->is_ipv4) {
+		node->high = node->low << 32;
+		node->low = 0;
+		node->length = (uint8_t)(length - 96 + XCAP_PREFIX_IPV4);
+	}
 	return 0;
 }
 
@@ -201,12 +206,12 @@ static int add_all(struct builder *builder, const struct prefixes *prefixes)
 
 static int compare(const void *a, const void *b)
 {
-	const struct xcap_prefix *left = a, *right = b;
+	const struct prefixes_node *left = a, *right = b;
 
-	for (int half = 0; half < 2; half++) {
-		if (left->address[half] != right->address[half])
-			return left->address[half] < right->address[half] ? -1 : 1;
-	}
+	if (left->high != right->high)
+		return left->high < right->high ? -1 : 1;
+	if (left->low != right->low)
+		return left->low < right->low ? -1 : 1;
 	if (left->length != right->length)
 		return left->length < right->length ? -1 : 1;
 	return 0;
@@ -226,64 +231,6 @@ static void drop_doubles(struct builder *builder)
 	builder->count = kept;
 }
 
-static bool put(struct prefixes_tables *tables, const struct xcap_prefix *node)
-{
-	uint64_t hash = xcap_prefix_hash(node->address[0], node->address[1], node->length);
-	uint32_t slot = xcap_prefix_slot(hash, tables->config.slots);
-	uint32_t bit = xcap_prefix_bit(hash, tables->config.bits);
-
-	for (uint32_t i = 0; i < XCAP_PREFIX_PROBES; i++) {
-		if (tables->table[slot + i].state)
-			continue;
-		tables->table[slot + i] = *node;
-		tables->hints[bit / 64] |= 1ull << bit % 64;
-		return true;
-	}
-	return false;
-}
-
-/* -EAGAIN: it does not fit into so many slots. */
-static int fill(struct builder *builder, uint32_t slots)
-{
-	struct prefixes_tables *tables = &builder->tables;
-
-	free(tables->table);
-	tables->config.slots = slots;
-	tables->table_len = slots + XCAP_PREFIX_PROBES;
-	tables->table = calloc(tables->table_len, sizeof(*tables->table));
-	if (!tables->table)
-		return -ENOMEM;
-	for (size_t i = 0; i < builder->count; i++) {
-		if (!put(tables, &builder->nodes[i]))
-			return -EAGAIN;
-	}
-	return 0;
-}
-
-static int make_table(struct builder *builder)
-{
-	struct prefixes_tables *tables = &builder->tables;
-	uint32_t slots, bits = 512;
-	int err = 0;
-
-	drop_doubles(builder);
-	if (builder->count) {
-		while (bits < builder->count * HINTS_EACH)
-			bits *= 2;
-		tables->config.bits = bits;
-		tables->hints_len = bits / 64;
-		tables->hints = calloc(tables->hints_len, sizeof(*tables->hints));
-		if (!tables->hints)
-			return -ENOMEM;
-		slots = (uint32_t)builder->count * 3 / 2 + 16;
-		do {
-			err = fill(builder, slots);
-			slots += slots / 4;
-		} while (err == -EAGAIN);
-	}
-	return err;
-}
-
 int prefixes_tables_build(struct prefixes_tables *ret, const struct prefixes *prefixes)
 {
 	struct builder *builder = calloc(1, sizeof(*builder));
@@ -295,8 +242,10 @@ int prefixes_tables_build(struct prefixes_tables *ret, const struct prefixes *pr
 		return -ENOMEM;
 	find_lengths(builder, prefixes);
 	err = add_all(builder, prefixes);
-	if (!err)
-		err = make_table(builder);
+	if (!err) {
+		drop_doubles(builder);
+		err = prefixes_place(&builder->tables, builder->nodes, builder->count);
+	}
 	if (err) {
 		prefixes_tables_release(&builder->tables);
 	} else {
@@ -308,8 +257,9 @@ int prefixes_tables_build(struct prefixes_tables *ret, const struct prefixes *pr
 		config->ipv6_count = builder->lengths[0].count;
 		config->ipv4_count = builder->lengths[1].count;
 		memcpy(config->ipv6_lengths, builder->lengths[0].list, LENGTHS);
-		memcpy(config->ipv4_lengths, builder->lengths[1].list,
-		       sizeof(config->ipv4_lengths));
+		for (unsigned int i = 0; i < config->ipv4_count; i++)
+			config->ipv4_lengths[i] =
+				(uint8_t)(builder->lengths[1].list[i] - 96 + XCAP_PREFIX_IPV4);
 		*ret = builder->tables;
 	}
 	free(builder->nodes);

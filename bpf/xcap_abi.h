@@ -14,7 +14,6 @@
 #define XCAP_SELF_MAX 32
 #define XCAP_FILTERS_MAX 64
 #define XCAP_FILTERS_TEXT 16380
-#define XCAP_PREFIX_PROBES 32
 #define XCAP_WATCH_MAX 65536
 
 /*
@@ -139,48 +138,122 @@ struct xcap_slot {
 enum xcap_verdict { XCAP_NONE, XCAP_ALLOW, XCAP_DENY, XCAP_LONGER };
 
 /*
- * An element of the array xcap_prefixes, a hash table: a prefix of IPv6, or of IPv4 longer than 24,
- * or a signpost, from which the search goes on to longer ones. A prefix is in one of the
- * XCAP_PREFIX_PROBES elements from xcap_prefix_slot() on, before the first that is empty. Its bit
- * in xcap_hints, of xcap_prefix_bit(), is set: most that are not there are found out by that.
+ * An element of the array xcap_prefixes, a perfect hash table: each prefix of IPv6, or of IPv4
+ * longer than 24, or signpost from which the search goes on to longer ones, is at its own
+ * xcap_prefix_slot() or nowhere. An element holds 7 of them and fills a line of the cache: what a
+ * lookup costs is the lines it misses.
+ * Of an IPv6 prefix longer than /64 only the place of its address is there: in elements behind the
+ * slots.
  */
-struct xcap_prefix {
-	__u64 address[2]; /* host byte order; IPv4 mapped into IPv6 */
-	__u32 length;	  /* IPv4: plus 96 */
-	__u32 state; /* 0: empty; else what holds for addresses in it, enum xcap_verdict, plus 1 */
+#define XCAP_PREFIXES_EACH 7
+#define XCAP_PREFIXES_LONG_EACH 3
+
+struct xcap_prefixes {
+	/*
+	 * 9 bits for each slot, the first in the lowest: xcap_prefix_code(), shifted by 2, and what
+	 * holds for addresses in it, enum xcap_verdict, plus 1; 0: empty.
+	 */
+	__u64 tags;
+	union {
+		/*
+		 * By slot: the first half of the address, in host byte order; IPv4 is its upper
+		 * half. Code XCAP_PREFIX_LONG: xcap_prefix_place().
+		 */
+		__u64 halves[XCAP_PREFIXES_EACH];
+		/* In elements behind the slots. */
+		struct {
+			__u64 high, low;
+		} longs[XCAP_PREFIXES_LONG_EACH];
+	};
 };
 
-static inline __attribute__((always_inline)) __u64 xcap_prefix_hash(__u64 high, __u64 low,
-								    __u32 length)
-{
-	__u64 mix = (high ^ length) * 0x9e3779b97f4a7c15ull;
+/* Lengths of IPv4 are in the table plus this. */
+#define XCAP_PREFIX_IPV4 128
+#define XCAP_PREFIX_LONG 127
 
+static inline __attribute__((always_inline)) __u32 xcap_prefix_is_long(__u32 length)
+{
+	return length > 64 && length <= XCAP_PREFIX_IPV4;
+}
+
+static inline __attribute__((always_inline)) __u32 xcap_prefix_code(__u32 length)
+{
+	if (xcap_prefix_is_long(length))
+		return XCAP_PREFIX_LONG;
+	return length <= 64 ? length : length - XCAP_PREFIX_IPV4 + 64;
+}
+
+static inline __attribute__((always_inline)) __u64 xcap_prefix_place(__u32 length, __u32 element,
+								     __u32 at)
+{
+	return (__u64)length << 40 | (__u64)at << 32 | element;
+}
+
+/*
+ * Elements of xcap_hints: of each prefix 3 bits, of 50, by which most that are not in the table are
+ * found out, and the number that leads those that share the element to slots of their own. Prefixes
+ * of a network share a line of the cache, unless there are too many of them.
+ */
+#define XCAP_HINT_BITS 50
+#define XCAP_HINTS_LINE 8
+
+/* high, low: halves of the address; low is 0 up to /64. */
+static inline __attribute__((always_inline)) __u64 xcap_prefix_hash(__u64 high, __u64 low,
+								    __u32 length, __u64 seed)
+{
+	__u64 mix = high ^ (length + (seed << 8)) * 0xd6e8feb86659fd93ull;
+
+	mix *= 0x9e3779b97f4a7c15ull;
 	mix = (mix ^ mix >> 29 ^ low) * 0xbf58476d1ce4e5b9ull;
 	mix = (mix ^ mix >> 32) * 0x94d049bb133111ebull;
 	return mix ^ mix >> 32;
 }
 
-/* slots: how many prefixes may begin at. */
-static inline __attribute__((always_inline)) __u32 xcap_prefix_slot(__u64 hash, __u32 slots)
+/* lines: how many there are; network: the bits of the first half that choose one. */
+static inline __attribute__((always_inline)) __u32
+xcap_prefix_hint(__u64 hash, __u64 high, __u64 low, __u64 network, __u32 lines)
 {
-	return (__u32)((hash >> 32) * slots >> 32);
+	__u64 mix = ((high & network) ^ low * 0x9e3779b97f4a7c15ull) * 0x94d049bb133111ebull;
+
+	return (__u32)((mix >> 32) * lines >> 32) * XCAP_HINTS_LINE +
+	       (hash >> 36) % XCAP_HINTS_LINE;
 }
 
-/* bits: a power of 2. */
-static inline __attribute__((always_inline)) __u32 xcap_prefix_bit(__u64 hash, __u32 bits)
+static inline __attribute__((always_inline)) __u64 xcap_prefix_bits(__u64 hash)
 {
-	return (__u32)hash & (bits - 1);
+	return 1ull << (hash & 0xfff) * XCAP_HINT_BITS / 4096 |
+	       1ull << (hash >> 12 & 0xfff) * XCAP_HINT_BITS / 4096 |
+	       1ull << (hash >> 24 & 0xfff) * XCAP_HINT_BITS / 4096;
+}
+
+struct xcap_prefix_slot {
+	__u32 element, at;
+};
+
+static inline __attribute__((always_inline)) struct xcap_prefix_slot
+xcap_prefix_slot(__u64 hash, __u64 hint, __u32 elements)
+{
+	__u64 mix =
+		(hash ^ (hint >> XCAP_HINT_BITS) * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
+	__u64 product = (mix >> 32) * elements;
+
+	return (struct xcap_prefix_slot){
+		.element = (__u32)(product >> 32),
+		.at = (__u32)((product & 0xffffffff) * XCAP_PREFIXES_EACH >> 32),
+	};
 }
 
 /* rodata: the lists that a load of the programs goes by. */
 struct xcap_lists {
 	__u32 in_force;
 	__u32 needs_allow;	      /* there is a prefix that is allowed: nothing else is */
-	__u32 slots;		      /* 0: no table xcap_prefixes */
-	__u32 bits;		      /* in xcap_hints */
+	__u32 elements;		      /* of xcap_prefixes with slots; 0: there is none */
+	__u32 lines;		      /* of xcap_hints, of XCAP_HINTS_LINE elements each */
 	__u32 has_ipv4;		      /* there is a table xcap_ipv4 */
 	__u32 ipv4_count, ipv6_count; /* lengths in the table, the shortest first */
-	__u8 ipv4_lengths[16];	      /* plus 96 */
+	__u32 seed;		      /* of the hashes */
+	__u64 network;		      /* of the lines */
+	__u8 ipv4_lengths[16];	      /* plus XCAP_PREFIX_IPV4 */
 	__u8 ipv6_lengths[132];
 };
 
@@ -296,8 +369,8 @@ _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
 _Static_assert(sizeof(struct xcap_config) == 48, "xcap_config");
 _Static_assert(sizeof(struct xcap_line) == 32, "xcap_line");
 _Static_assert(sizeof(struct xcap_clock) == 72, "xcap_clock");
-_Static_assert(sizeof(struct xcap_prefix) == 24, "xcap_prefix");
-_Static_assert(sizeof(struct xcap_lists) == 176, "xcap_lists");
+_Static_assert(sizeof(struct xcap_prefixes) == 64, "xcap_prefixes");
+_Static_assert(sizeof(struct xcap_lists) == 192, "xcap_lists");
 _Static_assert(sizeof(struct xcap_list_counts) == 16, "xcap_list_counts");
 _Static_assert(sizeof(struct xcap_watch_key) == 40, "xcap_watch_key");
 _Static_assert(sizeof(struct xcap_watch) == 24, "xcap_watch");

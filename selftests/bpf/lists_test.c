@@ -112,6 +112,78 @@ static void the_longest_prefix_decides(void **state)
 	CHECK(passed > LISTS * PACKETS / 10 && passed < LISTS * PACKETS * 9 / 10);
 }
 
+/* By the mask each of them is in one of so many networks. */
+static void near_address(uint64_t ret[2], const uint64_t spread[2])
+{
+	ret[0] = 0x2001000000000000ull | (random_number() & spread[0]);
+	ret[1] = random_number() & spread[1];
+}
+
+static void add_near(struct prefixes *prefixes, const uint64_t spread[2])
+{
+	static const unsigned int lengths[] = { 32, 40, 48, 48, 56, 64, 64, 100, 128, 128 };
+	unsigned int length = lengths[random_number() % ARRAY_SIZE(lengths)];
+	char text[INET6_ADDRSTRLEN], word[INET6_ADDRSTRLEN + 8];
+	uint64_t address[2];
+
+	near_address(address, spread);
+	address[0] &= length >= 64 ? ~0ull : ~0ull << (64 - length);
+	address[1] &= length <= 64 ? 0 : ~0ull << (128 - length);
+	for (int i = 0; i < 2; i++)
+		address[i] = htobe64(address[i]);
+	inet_ntop(AF_INET6, address, text, sizeof(text));
+	snprintf(word, sizeof(word), "%s/%u", text, length);
+	add_text(prefixes, __builtin_parityll(address[0] ^ address[1]) ? XCAP_ALLOW : XCAP_DENY,
+		 word);
+}
+
+static void many_prefixes_are_found(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t spread[2];
+	} cases[] = {
+		{ "many networks", { 0x00007fff00030003, 0x8000000000000001 } },
+		{ "hosts of one network", { 0, 0x7fff8000001 } },
+		{ "subnets of one network", { 0x00000000ffff0001, 3 } },
+		{ "few subnets, each with many", { 0x0000000300030003, 0x1ff } },
+	};
+	char error[EXPLAIN_LEN];
+
+	(void)state;
+	FOR_EACH_CASE (c, cases) {
+		struct prefixes prefixes = {};
+		unsigned int passed = 0;
+		struct rig rig;
+
+		for (unsigned int i = 0; i < 20000; i++)
+			add_near(&prefixes, c->spread);
+		assert_int_equal(prefixes_finish(&prefixes, error), 0);
+		rig_load(&rig, &prefixes, NULL);
+		for (unsigned int i = 0; i < PACKETS * 4 && check_failures < 10; i++) {
+			const struct prefix *listed =
+				&prefixes.list[random_number() % prefixes.count];
+			uint64_t source[2], destination[2];
+			bool expect;
+
+			near_address(source, c->spread);
+			near_address(destination, c->spread);
+			if (i % 4)
+				memcpy(source, listed->address, sizeof(source));
+			if (i % 4 > 1)
+				memcpy(destination, listed->address, sizeof(source));
+			rig_udp(&packet, source, destination, false);
+			expect = expected(&prefixes, source, destination);
+			passed += expect;
+			for (unsigned int hook = 0; hook < RIG_HOOKS; hook++)
+				CHECK_EQ(rig_run(&rig, hook, &packet), expect);
+		}
+		CHECK(passed > PACKETS / 4 && passed < PACKETS * 15 / 4);
+		rig_unload(&rig);
+		prefixes_release(&prefixes);
+	}
+}
+
 static void arp(void)
 {
 	packet_ethernet(&packet);
@@ -241,6 +313,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_longest_prefix_decides),
+		TEST(many_prefixes_are_found),
 		TEST(lists_let_through),
 		TEST(nothing_is_left_of_what_is_not_used),
 	};

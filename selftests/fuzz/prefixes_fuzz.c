@@ -13,31 +13,47 @@
 
 #define COUNT_MAX 2000
 
-static uint32_t find(const struct prefixes_tables *tables, const uint64_t address[2],
+static uint64_t mask(unsigned int length)
+{
+	return length ? ~0ull << (64 - length) : 0;
+}
+
+static uint32_t find(const struct prefixes_tables *tables, uint64_t high, uint64_t low,
 		     unsigned int length)
 {
-	uint64_t masks[2] = { length >= 64 ? ~0ull
-			      : length	   ? ~0ull << (64 - length)
-					   : 0,
-			      length <= 64 ? 0 : ~0ull << (128 - length) };
-	uint64_t high = address[0] & masks[0], low = address[1] & masks[1];
-	uint64_t hash = xcap_prefix_hash(high, low, length);
-	uint32_t slot, bit;
+	const struct xcap_lists *config = &tables->config;
+	uint64_t hash = xcap_prefix_hash(high, low, length, config->seed);
+	uint64_t bits = xcap_prefix_bits(hash), hint, half;
+	const struct xcap_prefixes *prefixes;
+	struct xcap_prefix_slot slot;
+	uint32_t tag, at;
 
-	if (!tables->config.slots)
+	if (!config->elements)
 		return 0;
-	bit = xcap_prefix_bit(hash, tables->config.bits);
-	if (!(tables->hints[bit / 64] >> bit % 64 & 1))
+	hint = tables->hints[xcap_prefix_hint(hash, high, low, config->network, config->lines)];
+	slot = xcap_prefix_slot(hash, hint, config->elements);
+	prefixes = &tables->table[slot.element];
+	tag = prefixes->tags >> slot.at * 9 & 511;
+	half = prefixes->halves[slot.at];
+	if ((hint & bits) != bits || tag >> 2 != xcap_prefix_code(length))
 		return 0;
-	slot = xcap_prefix_slot(hash, tables->config.slots);
-	for (uint32_t i = 0; i < XCAP_PREFIX_PROBES; i++) {
-		const struct xcap_prefix *prefix = &tables->table[slot + i];
+	if (!xcap_prefix_is_long(length))
+		return half == high ? tag & 3 : 0;
+	at = half >> 32 & 0xff;
+	assert((uint32_t)half < tables->table_len && at < XCAP_PREFIXES_LONG_EACH);
+	prefixes = &tables->table[(uint32_t)half];
+	if (half >> 40 != length || prefixes->longs[at].high != high ||
+	    prefixes->longs[at].low != low)
+		return 0;
+	return tag & 3;
+}
 
-		if (prefix->state && prefix->address[0] == high && prefix->address[1] == low &&
-		    prefix->length == length)
-			return prefix->state;
-	}
-	return 0;
+static uint32_t find_network(const struct prefixes_tables *tables, uint64_t high, uint64_t low,
+			     unsigned int length)
+{
+	if (length <= 64 || length > 128)
+		return find(tables, high & mask(length & 127), 0, length);
+	return find(tables, high, low & mask(length - 64), length);
 }
 
 /* As bpf/prefixes.bpf.h does. */
@@ -58,8 +74,12 @@ static enum xcap_verdict lookup(const struct prefixes_tables *tables, const uint
 	}
 	while (from < to) {
 		middle = (from + to) / 2;
-		state = find(tables, address,
-			     is_ipv4 ? config->ipv4_lengths[middle] : config->ipv6_lengths[middle]);
+		if (is_ipv4)
+			state = find_network(tables, address[1] << 32, 0,
+					     config->ipv4_lengths[middle]);
+		else
+			state = find_network(tables, address[0], address[1],
+					     config->ipv6_lengths[middle]);
 		if (state) {
 			found = state;
 			from = middle + 1;
