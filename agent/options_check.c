@@ -202,9 +202,9 @@ static int check_expression(const struct agent_options *o, const char *expressio
 	struct filter_rule rule = { .expression = (char *)(uintptr_t)expression };
 	const struct filter_set set = { .rules = { rule }, .count = 1, .cache = o->compiled };
 	char why[FILTER_ERROR_LEN];
-	int err = filter_set_check(&set, 0, LINKTYPE_ETHERNET, why);
+	int err = filter_set_check(&set, 0, LINKTYPE_ETHERNET, o->mode != AGENT_PCAP, why);
 
-	return err ? refuse(error, "%s '%.60s': %.80s", what, expression, why) : 0;
+	return err ? refuse(error, "%s '%.60s': %.110s", what, expression, why) : 0;
 }
 
 /*

@@ -66,6 +66,9 @@ size_t filter_classic_count(const struct filter_program *program);
 const struct filter_insn *filter_classic(const struct filter_program *program, unsigned int number,
 					 size_t *count);
 
+/* Can it be translated? -ENOTSUP: it loops (protochain). */
+int filter_check_program(const struct filter_program *program,
+			 char error[FILTER_ERROR_LEN]) must_check;
 /* The body of xcap_filter(). -ENOTSUP: a loop (protochain); -E2BIG; -ENOMEM. */
 int filter_translate(struct filter_code *ret, const struct filter_program *program,
 		     enum filter_hook hook, char error[FILTER_ERROR_LEN]) must_check;

@@ -174,16 +174,18 @@ int filter_set_compile(struct filter_program **ret, const struct filter_set *set
 }
 
 int filter_set_check(const struct filter_set *set, unsigned int rule, uint16_t link_type,
-		     char error[FILTER_ERROR_LEN])
+		     bool for_kernel, char error[FILTER_ERROR_LEN])
 {
 	const char *expression = set->rules[rule].expression;
 	struct filter_program *program = NULL;
-	int err;
+	int err = set->cache
+			  ? filter_cache_compile(&program, set->cache, expression, link_type, error)
+			  : filter_compile(&program, expression, link_type, error);
 
-	if (set->cache)
-		return filter_cache_compile(&program, set->cache, expression, link_type, error);
-	err = filter_compile(&program, expression, link_type, error);
-	filter_destroy(program);
+	if (!err && for_kernel)
+		err = filter_check_program(program, error);
+	if (!set->cache)
+		filter_destroy(program);
 	return err;
 }
 

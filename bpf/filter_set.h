@@ -51,9 +51,10 @@ const struct filter_rule *filter_set_find(const struct filter_set *set, const ch
 int filter_set_compile(struct filter_program **ret, const struct filter_set *set,
 		       uint16_t link_type, char error[FILTER_ERROR_LEN]) must_check;
 
-/* Whether libpcap takes the expression of a rule for a link type: errors as filter_compile(). */
+/* Whether libpcap takes the expression of a rule for a link type, errors as filter_compile(); and
+ * for_kernel whether it can be translated. */
 int filter_set_check(const struct filter_set *set, unsigned int rule, uint16_t link_type,
-		     char error[FILTER_ERROR_LEN]) must_check;
+		     bool for_kernel, char error[FILTER_ERROR_LEN]) must_check;
 
 /* "name: expression" of each, for if_filter; of a single one called default only the expression. */
 void filter_set_describe(const struct filter_set *set, char *ret, size_t size);

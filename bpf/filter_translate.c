@@ -426,7 +426,7 @@ static void read_ops(const struct filter_program *program, struct filter_op *ops
 	}
 }
 
-static int check_parts(const struct filter_program *program, char error[FILTER_ERROR_LEN])
+int filter_check_program(const struct filter_program *program, char error[FILTER_ERROR_LEN])
 {
 	const struct filter_insn *insns = program->insns;
 	int err = 0;
@@ -447,7 +447,7 @@ int filter_translate(struct filter_code *ret, const struct filter_program *progr
 	struct filter_op *ops;
 	int err;
 
-	err = check_parts(program, error);
+	err = filter_check_program(program, error);
 	if (err)
 		return err;
 	ops = calloc(t.count, sizeof(*ops));

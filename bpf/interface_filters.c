@@ -21,7 +21,7 @@ static int take_out_refused(struct filter_set *set, uint16_t link_type, bool tel
 	for (unsigned int i = 0; i < set->count && !err;) {
 		const char *name = set->rules[i].name;
 
-		err = filter_set_check(set, i, link_type, why);
+		err = filter_set_check(set, i, link_type, false, why);
 		if (!err) {
 			i++;
 			continue;
@@ -87,11 +87,11 @@ static int keep_known(struct filter_set *set, const struct dataplane_interface *
 	for (unsigned int i = 0; i < set->count && !err;) {
 		const char *name = set->rules[i].name;
 
-		if (!filter_set_check(set, i, interface->link_type, not_here)) {
+		if (!filter_set_check(set, i, interface->link_type, false, not_here)) {
 			i++;
 			continue;
 		}
-		err = filter_set_check(set, i, LINKTYPE_ETHERNET, why);
+		err = filter_set_check(set, i, LINKTYPE_ETHERNET, false, why);
 		if (err)
 			break;
 		log_warning(0, "filter %s matches nothing on %s: %s", name, interface->config.name,

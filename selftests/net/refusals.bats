@@ -26,6 +26,7 @@ refused() {
 	refused 1 "there is no interface nosuch" -i nosuch -w kept.pcapng
 	refused 1 "cannot read nosuch.pcap: No such file" -r nosuch.pcap -w kept.pcapng
 	refused 2 "syntax error" -i wb -w kept.pcapng tcp prt 80
+	refused 2 "the filter loops" -i wb -w kept.pcapng ip6 protochain 6
 	refused 69 "zero-copy AF_XDP is not possible on wb" -i wb --mode tap --zero-copy on \
 		-w kept.pcapng
 	equal "the file" "$(cat kept.pcapng)" kept

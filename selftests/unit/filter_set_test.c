@@ -133,8 +133,8 @@ static void an_expression_is_compiled_once_for_a_link_type(void **state)
 	CHECK_EQ(filter_cache_count(cache), 3);
 	CHECK_EQ(filter_cache_compile(&again, cache, "udp", LINKTYPE_ETHERNET, error), 0);
 	CHECK(first == again);
-	CHECK_EQ(filter_set_check(&set, 0, LINKTYPE_RAW, error), 0);
-	CHECK_EQ(filter_set_check(&set, 0, LINKTYPE_RAW, error), 0);
+	CHECK_EQ(filter_set_check(&set, 0, LINKTYPE_RAW, false, error), 0);
+	CHECK_EQ(filter_set_check(&set, 0, LINKTYPE_RAW, false, error), 0);
 	CHECK_EQ(filter_cache_compile(&again, cache, "udp prt", LINKTYPE_RAW, error), -EINVAL);
 	CHECK_EQ(filter_cache_count(cache), 4);
 	filter_cache_keep(cache, &set);
