@@ -107,7 +107,7 @@ bpf_src        := $(wildcard bpf/*.c)
 bpf_src        := $(filter-out %.bpf.c,$(bpf_src))
 agent_src      := $(filter-out agent/main.c,$(wildcard agent/*.c))
 aggregator_src := $(filter-out aggregator/main.c,$(wildcard aggregator/*.c))
-ctl_src        := tools/daemon.c $(wildcard tools/cmd_*.c)
+ctl_src        := tools/daemon.c tools/packed_file.c $(wildcard tools/cmd_*.c)
 bpf_objects    := $(wildcard bpf/*.bpf.c tools/*.bpf.c selftests/bpf/*.bpf.c)
 skeletons      := $(patsubst %.bpf.c,$(O)/gen/%.skel.h,$(bpf_objects))
 

@@ -15,6 +15,7 @@
 #include "bpf/filter.h"
 #include "bpf/filter_load.h"
 #include "tools/cmd.h"
+#include "tools/packed_file.h"
 
 struct filter_options {
 	struct daemon_options daemon;
@@ -226,19 +227,25 @@ static pcap_t *open_capture(const char *path, const char *write)
 	char message[PCAP_ERRBUF_SIZE];
 	struct stat in, out;
 	pcap_t *pcap;
+	FILE *file;
 
+	_Static_assert(sizeof(message) >= PACKED_FILE_ERROR_LEN, "message");
 	if (write && strcmp(path, "-") && strcmp(write, "-") && !stat(path, &in) &&
 	    !stat(write, &out) && in.st_dev == out.st_dev && in.st_ino == out.st_ino &&
 	    S_ISREG(in.st_mode)) {
 		complain(0, "%s is read and cannot be written: give --write another file", path);
 		return NULL;
 	}
-	pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, message);
-	/* libpcap names a file that it cannot open, and none that it cannot read. */
-	if (!pcap && !strncmp(message, path, strlen(path)))
+	file = packed_file_open(path, message);
+	if (!file) {
 		complain(0, "%s", message);
-	else if (!pcap)
-		complain(0, "%s: %s (PCAP and pcapng are read, not compressed)", path, message);
+		return NULL;
+	}
+	pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, message);
+	if (!pcap) {
+		complain(0, "%s: %s", path, message);
+		fclose(file);
+	}
 	return pcap;
 }
 

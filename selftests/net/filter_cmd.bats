@@ -116,6 +116,29 @@ setup() {
 	cmp "$file" "$XCAP_DATA/ndpi/dns-exf.pcap"
 }
 
+@test "a packed capture is unpacked, what is damaged is an error" {
+	local capture expected
+
+	requires_data ndpi
+	capture=$XCAP_DATA/ndpi/dns-exf.pcap
+	expected="matched $(tcpdump -nr "$capture" udp port 53 2>/dev/null | wc -l) of $(packets "$capture")"
+	gzip -c "$capture" >capture.gz
+	zstd -qc "$capture" >no-suffix
+	for file in capture.gz no-suffix; do
+		run -0 --separate-stderr "$CTL" filter test udp port 53 "$file"
+		equal "$file" "$output" "$expected"
+	done
+	run -0 --separate-stderr "$CTL" filter test udp port 53 - <capture.gz
+	equal "standard input" "$output" "$expected"
+	head -c $(($(stat -c %s capture.gz) / 2)) capture.gz >cut.gz
+	run -1 --separate-stderr "$CTL" filter test -w out.pcap udp cut.gz
+	[[ $stderr == *"cut.gz: "* ]] || fail "$stderr"
+	printf '\xfd7zXZ\0more' >capture.xz
+	run -1 "$CTL" filter test udp capture.xz
+	equal "output" "$output" \
+		"xcapctl filter: capture.xz is packed by xz, which is not read here: unpack it first"
+}
+
 @test "a wrong command line says what is missing" {
 	run -2 "$CTL" filter
 	[[ $output == *"filter: one of set, add, delete, list, test and explain is needed"* ]]
@@ -131,5 +154,5 @@ setup() {
 	equal "output" "$output" "xcapctl filter: /nonexistent.pcap: No such file or directory"
 	echo "no capture" >text
 	run -1 "$CTL" filter test ip text
-	[[ $output == "xcapctl filter: text: unknown file format ("* ]]
+	[[ $output == "xcapctl filter: text: unknown file format"* ]]
 }
