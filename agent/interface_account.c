@@ -11,7 +11,8 @@ static const struct drop_reason {
 	[INTERFACE_DROP_RING_FULL] = { "ring_full", "use a larger --buffer-size, more --lanes or a "
 						    "smaller --snapshot-length" },
 	[INTERFACE_DROP_TOO_LONG] = { "too_long", "no record of that length fits into a ring: use "
-						  "a larger --buffer-size" },
+						  "a larger --buffer-size (of a tap before Linux "
+						  "6.6: a smaller MTU, or mirror)" },
 	[INTERFACE_DROP_NO_MEMORY] = { "no_memory",
 				       "their bytes are not to be had: they are in a device's "
 				       "memory, or the driver has no room in front of them (for a "

@@ -55,9 +55,9 @@ static void tell_memory(const struct agent_interface *interface, struct source *
 		  (unsigned long long)(info.memory_bytes / KIB));
 	if (info.frame_len_max > info.whole_len)
 		log_warning(0,
-			    "%s: frames of more than %u bytes, which its MTU allows, will be lost "
-			    "(and counted): this kernel's AF_XDP takes no frames in pieces (Linux "
-			    "6.6 does): use mirror, or a smaller MTU",
+			    "%s: frames of more than %u bytes, which its MTU allows, will be "
+			    "missing (and counted): this kernel's AF_XDP takes no frames in pieces "
+			    "(Linux 6.6 does): use mirror, or a smaller MTU",
 			    interface->name, info.whole_len);
 }
 

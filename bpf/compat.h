@@ -27,7 +27,7 @@ static inline bool compat_kernel_at_least(unsigned int major, unsigned int minor
 /* Linux 6.3: programs bound to a device, for its metadata kfuncs. */
 #define COMPAT_F_XDP_DEV_BOUND_ONLY (1u << 6)
 
-/* Linux 6.6: frames of several descriptors on AF_XDP. */
+/* Linux 6.6: frames of several descriptors on AF_XDP, see whole_only too. */
 #define COMPAT_XDP_USE_SG (1u << 4)
 #define COMPAT_XDP_PKT_CONTD (1u << 0)
 

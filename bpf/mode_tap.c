@@ -86,6 +86,7 @@ static void configure(const struct dataplane_interface *interface, struct xcap_t
 	interface_configure_filters(interface, config, skel->rodata->xcap_policies,
 				    skel->rodata->xcap_ranks);
 	config->pass_no_socket = 1;
+	config->whole_only = !compat_kernel_at_least(6, 6);
 	config->asks = (interface->xdp.vlan_tag && !config->is_raw ? XCAP_ASK_TAG : 0) |
 		       (interface->config.stamps ? XCAP_ASK_STAMP : 0);
 }

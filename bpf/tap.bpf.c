@@ -140,6 +140,11 @@ static __always_inline int tap(struct xdp_md *ctx, struct tap_tag tag, __u64 nic
 		count(judgement.fate, &packet);
 		return XDP_PASS;
 	}
+	/* The redirect would only fail when nobody counts any more. */
+	if (xcap_config.whole_only && bpf_xdp_get_buff_len(ctx) > ctx->data_end - ctx->data) {
+		count(XCAP_TOO_LONG, &packet);
+		return XDP_PASS;
+	}
 	/* Looked up so that it can be counted; the redirect itself only fails later. */
 	if (!bpf_map_lookup_elem(&xcap_xsks, &queue)) {
 		count(XCAP_NO_SOCKET, &packet);

@@ -75,6 +75,7 @@ struct xcap_config {
 	__u32 has_policy;     /* xcap_policies are looked up; else every packet is kept whole */
 	__u32 has_ranks;      /* xcap_ranks are looked up: there are several filters */
 	__u32 decap;	      /* filters also see what tunnels carry */
+	__u32 whole_only;     /* tap: no socket takes a frame in pieces, so it passes on */
 };
 
 /* What the driver is asked for of each packet that arrives. */
@@ -366,7 +367,7 @@ enum xcap_offload {
 };
 
 _Static_assert(sizeof(struct xcap_count) == 24, "xcap_count");
-_Static_assert(sizeof(struct xcap_config) == 48, "xcap_config");
+_Static_assert(sizeof(struct xcap_config) == 52, "xcap_config");
 _Static_assert(sizeof(struct xcap_line) == 32, "xcap_line");
 _Static_assert(sizeof(struct xcap_clock) == 72, "xcap_clock");
 _Static_assert(sizeof(struct xcap_prefixes) == 64, "xcap_prefixes");

@@ -298,6 +298,38 @@ static void without_a_driver_the_kernels_time_is_taken(void **state)
 	xcap_tap__destroy(skel);
 }
 
+/* What the kernel redirects in pieces reaches no socket before Linux 6.6. */
+static void frames_in_pieces_pass_where_no_socket_takes_them(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t len;
+		bool is_taken;
+	} cases[] = {
+		{ "in one piece", 1514, true },
+		{ "in several", 9014, false },
+	};
+	static struct result result;
+	struct xcap_config config = defaults;
+
+	(void)state;
+	config.whole_only = 1;
+	FOR_EACH_CASE (c, cases) {
+		struct xcap_tap *skel = tap_load(&config);
+		int fd = add_socket(skel, 0);
+
+		packet_ethernet(&packet);
+		packet_fill(&packet, c->len);
+		run(skel, &result);
+		CHECK_EQ(result.verdict, c->is_taken ? REDIRECT : PASS);
+		CHECK_EQ(frames(skel, XCAP_HANDED), c->is_taken);
+		CHECK_EQ(frames(skel, XCAP_TOO_LONG), !c->is_taken);
+		CHECK_EQ(handed_to(skel, 0), c->is_taken);
+		close(fd);
+		xcap_tap__destroy(skel);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +339,7 @@ int main(void)
 		TEST(directions_without_in_pass),
 		TEST(own_upload_passes_on),
 		TEST(without_a_driver_the_kernels_time_is_taken),
+		TEST(frames_in_pieces_pass_where_no_socket_takes_them),
 	};
 
 	if (geteuid()) {

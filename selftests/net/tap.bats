@@ -120,7 +120,7 @@ replay_through() {
 		stop cap
 		equal "arrived" "$(count_icmp "$BATS_TEST_TMPDIR/cap.pcapng")" 3
 	else
-		logged cap "wb: frames of more than 3840 bytes, which its MTU allows, will be lost"
+		logged cap "wb: frames of more than 3840 bytes, which its MTU allows, will be missing"
 		wait_for 5 has_lost cap 3
 		stop cap
 		equal "arrived" "$(count_icmp "$BATS_TEST_TMPDIR/cap.pcapng")" 0
