@@ -8,6 +8,7 @@
 #   make check      every test: unit, fuzz corpora, BPF, network namespaces (root)
 #   make check-unit check-fuzz check-bpf check-net     a part of them
 #   make check-san  unit tests, corpora and a live capture under ASan/UBSan and TSan (root)
+#   make check-kernel  parts that are known to pass on 6.1, on Debian's kernel in qemu (root)
 #   make bench      measurements beside their targets and peers (root)
 #   make lint       layering, headers, format, shell, man pages
 #   make analyze    gcc -fanalyzer, scan-build, cppcheck
@@ -120,8 +121,8 @@ fuzzers := $(patsubst selftests/fuzz/%.c,$(O)/selftests/fuzz/%,$(wildcard selfte
 helpers := $(patsubst selftests/net/%.c,$(O)/selftests/net/%,$(wildcard selftests/net/*.c)) \
 	$(patsubst selftests/bench/%.c,$(O)/selftests/bench/%,$(wildcard selftests/bench/*.c))
 
-.PHONY: all deps run check check-unit check-fuzz check-bpf check-net check-san bench lint analyze \
-	fuzz vmlinux format install uninstall clean help selftests lint-commits
+.PHONY: all deps run check check-unit check-fuzz check-bpf check-net check-san check-kernel bench \
+	lint analyze fuzz vmlinux format install uninstall clean help selftests lint-commits
 
 ifeq ($(have_deps),yes)
 all: $(programs)
@@ -203,6 +204,9 @@ check: selftests
 	$(Q)selftests/run lint unit fuzz bpf san net
 check-unit check-fuzz check-bpf check-net check-san: check-%: selftests
 	$(Q)selftests/run $*
+check-kernel: selftests
+	$(Q)selftests/kernel/run
+
 bench: selftests
 	$(Q)selftests/bench/run
 

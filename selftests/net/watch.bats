@@ -80,7 +80,7 @@ one_is_left() {
 
 @test "an entry ends when its time is over, or when it is deleted" {
 	start_denying
-	watch add --for 1s udp 10.1.0.1 $PORT 10.1.0.2 5060
+	watch add --for "${PATIENCE}s" udp 10.1.0.1 $PORT 10.1.0.2 5060
 	watch add udp 10.1.0.1 $PORT 10.1.0.2 5061
 	send 3 5060
 	send 4 5061
