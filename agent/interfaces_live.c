@@ -75,8 +75,16 @@ int interfaces_live_attach(struct interfaces *interfaces, struct agent_interface
 
 void interfaces_live_leave(struct interfaces *interfaces, const struct agent_interface *interface)
 {
-	struct interfaces_leaving *leaving = calloc(1, sizeof(*leaving));
+	struct interfaces_leaving *leaving;
 
+	if (interfaces->starting) {
+		/* No lane has its sources. */
+		live_discard(interface->live);
+		interface_table_retire(interfaces->config.table, interface->ifindex,
+				       clock_ns(CLOCK_MONOTONIC));
+		return;
+	}
+	leaving = calloc(1, sizeof(*leaving));
 	live_shut(interface->live);
 	if (!leaving) {
 		/* Its sources count on: it is never freed. */

@@ -434,7 +434,7 @@ count_of() {
 	wait_for 5 logged_times cap "capturing on wb" 2
 	pings 5
 	wait_for 5 status_reaches cap .account.delivered 28
-	seen_is_delivered cap
+	wait_for 5 seen_is_delivered cap
 	equal "interfaces" "$(status cap '[.interfaces[].name] | sort | join(" ")')" "vc wb"
 	stop cap
 	equal "seen" "$(icmp "$OUT")" 28
@@ -446,6 +446,30 @@ count_of() {
 # logged_times NAME TEXT COUNT
 logged_times() {
 	at_least "lines" "$(grep -c "$2" "$BATS_TEST_TMPDIR/$1.log")" "$3"
+}
+
+# kernel_insns: of the filters of packet sockets in b, the most instructions.
+kernel_insns() {
+	in_ns b ss -0bn | sed -n 's/.*bpf filter (\([0-9]*\)).*/\1/p' | sort -n | tail -1
+}
+
+kernel_insns_are() {
+	equal "instructions" "$(kernel_insns)" "$1"
+}
+
+@test "pcap: other filters go to the kernel, too" {
+	local first
+
+	two_hosts
+	capture --mode pcap -i wb -Q in 'tcp port 80 and host 10.9.9.9'
+	first=$(kernel_insns)
+	at_least "instructions" "$first" 20
+	filter_of cap set icmp >/dev/null
+	filter_of cap set 'tcp port 81 and host 10.9.9.9' >/dev/null
+	wait_for 5 kernel_insns_are "$first"
+	pings 3
+	stop cap
+	equal "packets" "$(packets "$OUT")" 0
 }
 
 @test "pcap: any takes what comes, and a name stays through a rename and a time down" {
