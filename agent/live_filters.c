@@ -168,7 +168,7 @@ int live_filters_create(struct live_filters **ret, const struct live_filters_con
 	filters->link_type = config->link_type;
 	filters->direction = config->direction;
 	filters->generation = (uint16_t)config->filters->generation;
-	filters->kernel_ns = UINT64_MAX;
+	filters->kernel_ns = filters->kernel_until_ns = UINT64_MAX;
 	policies_make(&filters->policies, &usual, config->filters);
 	filters->is_plain = config->filters->count < 2 && !filters->policies.differ;
 	filters->only_slot = config->filters->count == 1 ? (int)config->filters->rules[0].slot : -1;
@@ -258,7 +258,9 @@ static bool was_judged(const struct live_filters *filters, const struct live_pac
 	if (!filters->code || is_tagged(filters, packet))
 		return false;
 	return packet->captured_len < packet->len ||
-	       packet->time_ns >= atomic_load_explicit(&filters->kernel_ns, memory_order_relaxed);
+	       (packet->time_ns >=
+			atomic_load_explicit(&filters->kernel_ns, memory_order_relaxed) &&
+		packet->time_ns < atomic_load(&filters->kernel_until_ns));
 }
 
 static uint32_t says(const struct filter_program *program, const struct live_packet *packet)

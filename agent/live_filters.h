@@ -21,8 +21,9 @@ struct sock_filter;
 
 struct live_filters {
 	_Atomic(struct live_filters *) next;
-	uint64_t since_ns;	    /* UTC: packets from here on are theirs */
-	_Atomic uint64_t kernel_ns; /* ... are judged by the kernel; UINT64_MAX: not (yet) */
+	uint64_t since_ns;		  /* UTC: packets from here on are theirs */
+	_Atomic uint64_t kernel_ns;	  /* ... are judged by the kernel; UINT64_MAX: not (yet) */
+	_Atomic uint64_t kernel_until_ns; /* ... and from here on not surely */
 	uint16_t link_type, generation;
 	enum pcapng_direction direction;
 	struct filter_program *program, *own; /* NULL: there are none */

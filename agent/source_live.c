@@ -117,9 +117,20 @@ static void sample_clock(struct source_live *live)
 	live->utc_offset_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
 }
 
+/* It is taken away soon; till then there may be packets, but nothing is to wake the lane. */
+static void note_death(struct source_live *live)
+{
+	if (live->is_dead)
+		return;
+	log_debug("libpcap: %s", pcap_geterr(live->handle));
+	live->is_dead = true;
+	live->source.poll_fd = -1;
+	atomic_store(&live->numbers->is_gone, true);
+}
+
 static bool read_head(struct source_live *live)
 {
-	for (int i = 0; i < REJECTED_MAX && !live->is_dead; i++) {
+	for (int i = 0; i < REJECTED_MAX; i++) {
 		int n = pcap_next_ex(live->handle, &live->header, &live->data);
 
 		if (n == 0) {
@@ -127,12 +138,10 @@ static bool read_head(struct source_live *live)
 			return false;
 		}
 		if (n < 0) {
-			log_debug("libpcap: %s", pcap_geterr(live->handle));
-			/* It is taken away soon; till then nothing is to wake the lane. */
-			live->is_dead = true;
-			live->source.poll_fd = -1;
-			atomic_store(&live->numbers->is_gone, true);
-		} else if (is_wanted(live)) {
+			note_death(live);
+			return false;
+		}
+		if (is_wanted(live)) {
 			live->has_head = true;
 			return true;
 		}
@@ -355,10 +364,15 @@ int source_live_prepare(struct live_filters **ret, const struct source *source,
 int source_live_apply(struct source *source, struct live_filters *filters)
 {
 	struct source_live *live = live_of(source);
-	int err = live_filters_open(filters, pcap_fileno(live->handle));
+	int err;
 
-	if (err)
+	/* First: what comes between the two below is still theirs. */
+	atomic_store(&live->last->kernel_until_ns, clock_ns(CLOCK_REALTIME) - INSTALL_NS);
+	err = live_filters_open(filters, pcap_fileno(live->handle));
+	if (err) {
+		atomic_store(&live->last->kernel_until_ns, UINT64_MAX);
 		return err;
+	}
 	atomic_store_explicit(&live->last->next, filters, memory_order_release);
 	live->last = filters;
 	live->is_installed = false;

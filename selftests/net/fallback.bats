@@ -483,6 +483,7 @@ kernel_insns_are() {
 	in_ns b ip link set wb name wc
 	wait_for 5 logged cap "wb is called wc now"
 	wait_for 5 pings 1
+	wait_for 5 status_reaches cap .account.delivered 4
 	# libpcap looks for the old name, and ends: it is opened anew.
 	in_ns b ip link set wc down
 	in_ns b ip link set wc up

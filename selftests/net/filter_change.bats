@@ -168,13 +168,17 @@ eleven: udp port 11; nine: udp port 10"
 	equal "generation" "$(status f .filters.generation)" 1
 	at_least "left out" "$(status f .account.sampled_out)" 2600
 	at_most "left out" "$(status f .account.sampled_out)" 3400
-	equal "in rings and pending" "$(status f '.account.in_rings + .account.pending')" 0
+	wait_for 5 all_is_delivered
 	stop f
 	equal "kept of 9" "$(tshark -n -r "$file" -Y udp.port==9 -T fields -e frame.cap_len \
 		-e frame.len 2>/dev/null | sort | uniq -c | xargs)" "10 60 100"
 	equal "kept of 10" "$(tshark -n -r "$file" -Y udp.port==10 -T fields -e frame.cap_len \
 		2>/dev/null | sort | uniq -c | xargs)" "10 100"
 	equal "none of 12" "$(tshark -n -r "$file" -Y udp.port==12 2>/dev/null | wc -l)" 0
+}
+
+all_is_delivered() {
+	equal "in rings and pending" "$(status f '.account.in_rings + .account.pending')" 0
 }
 
 # has_matched COUNTS: of the filters of f, in their order.
