@@ -154,6 +154,8 @@ static __always_inline bool deliver_small(struct __sk_buff *skb, void *to, __u32
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__u32 second = len - half;
 
+	/* Before Linux 6.8 the verifier forgets what it saw of a value that is computed again. */
+	asm volatile("" : "+r"(second));
 	if (room < half || second > half || second > room - half)
 		return false;
 	if (data + half > end || data + second + half > end)
