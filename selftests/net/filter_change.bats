@@ -87,6 +87,42 @@ changed_under_load() {
 	changed_under_load --mode pcap -s 60
 }
 
+# types_read NAME: times that a traced xcapd has read the kernel's types.
+types_read() {
+	grep -c '"/sys/kernel/btf/vmlinux"' "$BATS_TEST_TMPDIR/$1.strace"
+}
+
+# How the programs come in again is told by what is not read for it.
+changed_without_types() {
+	local mode=$1 before
+
+	requires strace
+	new_ns a
+	new_ns b
+	veth_pair a wa b wb
+	start "$mode" b strace -f -e trace=openat -o "$BATS_TEST_TMPDIR/$mode.strace" \
+		"$XCAP_BIN/xcapd" --name "$mode" --run-dir "$RUN_DIR" --bpffs "$XCAP_BPFFS" -i wb \
+		--mode "$mode" -w /dev/null udp port 9
+	wait_for 10 answers "$mode"
+	before=$(types_read "$mode")
+	((before > 0)) || fail "the types were not read at the start"
+	for i in 10 11 12; do
+		filter "$mode" set "udp port $i" >/dev/null
+	done
+	equal "generation" "$(in_force)" 4
+	equal "types read by three changes" "$(($(types_read "$mode") - before))" 0
+	kill -TERM "$(pgrep -P "${PIDS[$mode]}")"
+	ended "$mode"
+}
+
+@test "mirror: a change of filters does not read the kernel's types" {
+	changed_without_types mirror
+}
+
+@test "tap: a change of filters does not read the kernel's types" {
+	changed_without_types tap
+}
+
 # send PORT...: ten packets to each.
 send() {
 	local port
